@@ -1,0 +1,1 @@
+"""The compiler's front: text -> tokens -> syntax tree -> typed program, or diagnostics. Pure."""

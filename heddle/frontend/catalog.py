@@ -1,0 +1,52 @@
+"""What the checker asks the outside world: modules, inferred rows, files' schemas.
+
+The frontend does no IO; the engine passes a `Catalog` (see `heddle/catalog.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from heddle.core.signature import ModuleSignature, StepSignature
+from heddle.core.types import RowType
+from heddle.frontend.typed import ConfigData
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogProblem:
+    """Why something could not be described. `severity` follows decisions.md 9: a missing file is a
+    warning in check. `code` is an HD04xx or HD05xx code."""
+
+    code: str
+    severity: str
+    message: str
+    help: str | None = None
+
+
+class Catalog(Protocol):
+    def module(self, path: str) -> ModuleSignature | CatalogProblem:
+        """The module that `import "path"` names."""
+        ...
+
+    def infer_row(
+        self,
+        module: ModuleSignature,
+        step: StepSignature,
+        config: Mapping[str, ConfigData],
+        input_row: RowType | None,
+    ) -> tuple[RowType, CatalogProblem | None]:
+        """The output row of a step whose signature says `output_from_config`.
+
+        With nothing known the row is open and the problem says why (a warning).
+        """
+        ...
+
+    def overlay(self, kind: str, name: str) -> Mapping[str, ConfigData]:
+        """The profile's settings for a resource or step of the program (`kind`: "resources", "steps")."""
+        ...
+
+    def parameters(self) -> Mapping[str, ConfigData]:
+        """Values given for workflow parameters: `--param` over the profile's `params`."""
+        ...

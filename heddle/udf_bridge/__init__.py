@@ -1,0 +1,1 @@
+"""A step call -> a plugin -> batches: the interface (`transport`) and its implementations."""
