@@ -1,0 +1,225 @@
+"""Explain: the plan as a tree for people and as JSON, with what every rule did or did not do.
+
+`explain_plan` takes the plan and, per fragment, what DataFusion pushed into its inputs; the result is
+data with two renderings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import assert_never
+
+from heddle.logical.plan import (
+    ErrorRows,
+    Fragment,
+    LogicalPlan,
+    Note,
+    Op,
+    OpId,
+    Scan,
+    Sink,
+    Step,
+    Values,
+    inputs_of,
+    label_of,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """What went below a fragment into one of its inputs: columns read (None: all) and filters."""
+
+    columns: tuple[str, ...] | None
+    filters: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FragmentPlans:
+    """DataFusion's view of a fragment. `pushed` is by relation; `late`: it cannot be planned before a run."""
+
+    logical: str
+    physical: str
+    pushed: Mapping[str, Pushed]
+    late: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainNode:
+    """One operator. `frame`: it is materialized; `seen`: it stands elsewhere in the tree in full."""
+
+    op: OpId
+    label: str
+    path: str
+    details: tuple[str, ...]
+    notes: tuple[Note, ...]
+    children: tuple[ExplainNode, ...]
+    frame: bool
+    seen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """`dropped` says what was pruned. `plans` is by operator."""
+
+    roots: tuple[ExplainNode, ...]
+    dropped: tuple[str, ...]
+    plans: Mapping[OpId, FragmentPlans]
+
+    def to_text(self, *, plans: bool = False) -> str:
+        lines: list[str] = []
+        for root in self.roots:
+            _render(root, "", "", lines)
+        lines += [f"pruned  {text}" for text in self.dropped]
+        if plans:
+            for op_id, plan in self.plans.items():
+                lines += ["", f"fragment {op_id}: logical plan", plan.logical.rstrip()]
+                lines += [f"fragment {op_id}: physical plan", plan.physical.rstrip()]
+        return "\n".join(lines) + "\n"
+
+    def to_data(self) -> dict[str, object]:
+        """The tree in plain values, for JSON."""
+        return {
+            "roots": [_data(root) for root in self.roots],
+            "pruned": list(self.dropped),
+            "fragments": {
+                str(op_id): {
+                    "logical": p.logical,
+                    "physical": p.physical,
+                    "late": p.late,
+                }
+                for op_id, p in self.plans.items()
+            },
+        }
+
+
+def explain_plan(plan: LogicalPlan, plans: Mapping[OpId, FragmentPlans]) -> Explanation:
+    seen: set[OpId] = set()
+    nodes: dict[OpId, ExplainNode] = {}
+    for op in plan.in_order():
+        nodes[op.id] = _node(op, plan, plans, nodes)
+    roots = tuple(_first_time(nodes[r], seen) for r in plan.roots)
+    dropped = tuple(n.text for n in plan.notes if n.rule == "prune")
+    return Explanation(roots, dropped, plans)
+
+
+def _node(
+    op: Op,
+    plan: LogicalPlan,
+    plans: Mapping[OpId, FragmentPlans],
+    nodes: Mapping[OpId, ExplainNode],
+) -> ExplainNode:
+    notes = tuple(n for n in plan.notes if n.op == op.id and n.rule != "prune")
+    children = tuple(nodes[i] for i in inputs_of(op))
+    return ExplainNode(
+        op.id,
+        label_of(op),
+        op.path,
+        _details(op, plans),
+        notes,
+        children,
+        op.id in plan.spooled,
+        False,
+    )
+
+
+def _first_time(node: ExplainNode, seen: set[OpId]) -> ExplainNode:
+    """The subtree, with operators that were shown before reduced to a reference."""
+    again = node.op in seen and bool(node.children)
+    seen.add(node.op)
+    children = () if again else tuple(_first_time(c, seen) for c in node.children)
+    return ExplainNode(
+        node.op,
+        node.label,
+        node.path,
+        node.details,
+        node.notes,
+        children,
+        node.frame,
+        again,
+    )
+
+
+def _details(op: Op, plans: Mapping[OpId, FragmentPlans]) -> tuple[str, ...]:
+    match op:
+        case Fragment():
+            return tuple(_fragment_details(op, plans.get(op.id)))
+        case Step(call=call, policy=policy):
+            signature = call.signature
+            properties = [f"rows={signature.rows}", signature.step_class]
+            if signature.passthrough:
+                properties.append("passthrough")
+            if policy.concurrency:
+                properties.append(f"concurrency={policy.concurrency}")
+            return (
+                ", ".join(properties),
+                f"gives {op.row}" if op.row else "gives no rows",
+            )
+        case Scan() | Values() | ErrorRows():
+            return (f"gives {op.row}",)
+        case Sink():
+            return ()
+        case _:
+            assert_never(op)
+
+
+def _fragment_details(op: Fragment, plans: FragmentPlans | None) -> list[str]:
+    engine = "reduces" if op.reduces else "streams"
+    lines = [
+        f"datafusion, {engine}, {len(op.queries)} {'query' if len(op.queries) == 1 else 'queries'}"
+    ]
+    if op.late or (plans is not None and plans.late):
+        lines.append("late: planned when the rows' columns are known")
+    if op.columns is not None:
+        lines.append(f"gives only {', '.join(op.columns)}")
+    if op.limit is not None:
+        lines.append(f"limit {op.limit}")
+    for relation, pushed in (plans.pushed if plans else {}).items():
+        parts = (
+            []
+            if pushed.columns is None
+            else [f"columns {', '.join(pushed.columns) or 'none'}"]
+        )
+        parts += [f"filter {text}" for text in pushed.filters]
+        if parts:
+            lines.append(f"pushed into {relation}: {'; '.join(parts)}")
+    return lines
+
+
+def _render(node: ExplainNode, lead: str, below: str, lines: list[str]) -> None:
+    title = f"{node.label}  [{node.path}]"
+    if node.frame:
+        title += "  => frame"
+    if node.seen:
+        title += "  (shown above)"
+    lines.append(lead + title)
+    bar = "│ " if node.children else "  "
+    if not node.seen:
+        lines += [f"{below}{bar}  {text}" for text in node.details]
+        lines += [
+            f"{below}{bar}  {'+' if n.fired else '-'} {n.rule}: {n.text}"
+            for n in node.notes
+        ]
+    for index, child in enumerate(node.children):
+        last = index == len(node.children) - 1
+        _render(
+            child,
+            below + ("└─ " if last else "├─ "),
+            below + ("   " if last else "│  "),
+            lines,
+        )
+
+
+def _data(node: ExplainNode) -> dict[str, object]:
+    return {
+        "operator": node.op,
+        "label": node.label,
+        "path": node.path,
+        "details": list(node.details),
+        "rules": [
+            {"rule": n.rule, "fired": n.fired, "text": n.text} for n in node.notes
+        ],
+        "frame": node.frame,
+        "seen": node.seen,
+        "inputs": [_data(child) for child in node.children],
+    }

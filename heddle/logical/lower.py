@@ -1,0 +1,322 @@
+"""Typed program -> logical plan: one operator per node that the goals could need, not yet optimized."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from heddle.core.types import RowType
+from heddle.diagnostics import Span
+from heddle.frontend.typed import (
+    NO_POLICY,
+    ConfigData,
+    ErrorFrameNode,
+    Handler,
+    Node,
+    NodeId,
+    Policy,
+    QueryNode,
+    StepNode,
+    TableNode,
+    TypedProgram,
+    Workflow,
+)
+from heddle.logical.plan import (
+    ErrorRows,
+    Fragment,
+    LogicalPlan,
+    Op,
+    OpId,
+    Query,
+    Scan,
+    Sink,
+    Step,
+    Values,
+)
+from heddle.logical.sql import quoted
+from heddle.std.columns import to_sql
+
+
+@dataclass(frozen=True, slots=True)
+class Goals:
+    """What a run is for: whole workflows (all when empty), and outputs written to files.
+
+    `outputs` maps `Workflow.output` to a sink: the step name of `std/io` and its config.
+    `limit` keeps the first rows of what is printed or written for an output.
+    """
+
+    workflows: tuple[str, ...] = ()
+    outputs: Mapping[str, tuple[str, Mapping[str, ConfigData]]] | None = None
+    limit: int | None = None
+
+
+def lower(program: TypedProgram, goals: Goals) -> LogicalPlan:
+    """The plan of the chosen workflows; its roots are effects, asked outputs, else unread last results."""
+    lowering = _Lowering(program)
+    for node in program.nodes:
+        lowering.add(node)
+    chosen = [
+        program.workflows[name] for name in goals.workflows or tuple(program.workflows)
+    ]
+    roots: list[OpId] = []
+    for workflow in chosen:
+        roots += _roots_of(workflow, program, goals, lowering)
+    names = {
+        f"{workflow.name}.{output.name}": output.node
+        for workflow in program.workflows.values()
+        for output in workflow.outputs
+    }
+    return LogicalPlan(lowering.ops, tuple(roots), names=names)
+
+
+def lower_handler(program: TypedProgram, handler: Handler) -> LogicalPlan:
+    """The plan of a handler: its effects, and printed what nothing reads."""
+    lowering = _Lowering(program)
+    for node in program.nodes:
+        lowering.add(node)
+    own = [program.nodes[i] for i in handler.nodes]
+    roots = [node.id for node in own if _is_effect(node)]
+    read = program.consumers()
+    unread = [
+        n.id
+        for n in own
+        if not read[n.id] and not _is_effect(n) and not isinstance(n, ErrorFrameNode)
+    ]
+    for node_id in unread:
+        roots.append(lowering.print_result(node_id, handler.name, None, handler.span))
+    return LogicalPlan(lowering.ops, tuple(roots))
+
+
+def _roots_of(
+    workflow: Workflow, program: TypedProgram, goals: Goals, lowering: _Lowering
+) -> list[OpId]:
+    roots = [i for i in workflow.nodes if _is_effect(program.nodes[i])]
+    asked = goals.outputs or {}
+    wanted = [o for o in workflow.outputs if f"{workflow.name}.{o.name}" in asked]
+    for output in wanted:
+        step, config = asked[f"{workflow.name}.{output.name}"]
+        source = lowering.limited(output.node, goals.limit)
+        roots.append(
+            lowering.sink(step, config, source, workflow.name, output.name, output.span)
+        )
+    if roots:
+        return roots
+    read = program.consumers()
+    unread: list[tuple[NodeId, str | None]] = [(i, None) for i in workflow.last]
+    unread += [(o.node, o.name) for o in workflow.outputs if not read[o.node]]
+    for node_id, name in unread:
+        source = lowering.limited(node_id, goals.limit)
+        roots.append(lowering.print_result(source, workflow.name, name, workflow.span))
+    return roots
+
+
+def _is_effect(node: Node) -> bool:
+    return isinstance(node, StepNode) and (
+        bool(node.call.signature.effect) or node.row is None
+    )
+
+
+class _Lowering:
+    """Operators by id: a node's operator has the node's id, operators without a node come after."""
+
+    def __init__(self, program: TypedProgram) -> None:
+        self.program = program
+        self.ops: dict[OpId, Op] = {}
+        self.next_id = len(program.nodes)
+        self.workflow_of: dict[NodeId, str] = {}
+        for owner in (*program.workflows.values(), *program.handlers.values()):
+            self.workflow_of.update(dict.fromkeys(owner.nodes, owner.name))
+
+    def add(self, node: Node) -> None:
+        match node:
+            case TableNode(id=id_, rows=rows, row=row, span=span):
+                self.ops[id_] = Values(id_, rows, row, f"table{id_}", span)
+            case ErrorFrameNode(id=id_, row=row, span=span):
+                self.ops[id_] = ErrorRows(id_, row, f"errors{id_}", span)
+            case QueryNode():
+                self.ops[node.id] = self._query(node)
+            case StepNode():
+                self.ops[node.id] = self._step(node)
+
+    def _query(self, node: QueryNode) -> Fragment:
+        query = Query(
+            relation=node.relation,
+            sql=node.sql,
+            tables=tuple(i.relation for i in node.inputs),
+            row=node.row,
+            path=node.path,
+            span=node.span,
+            reduces=node.reduces,
+            late=node.late,
+        )
+        inputs = {i.relation: i.node for i in node.inputs}
+        workflow = self.workflow_of.get(node.id, "")
+        return Fragment(
+            node.id,
+            (query,),
+            inputs,
+            node.row,
+            node.path,
+            node.span,
+            workflow,
+            node.trap,
+            node.policy,
+        )
+
+    def _step(self, node: StepNode) -> Op:
+        call = node.call
+        workflow = self.workflow_of.get(node.id, "")
+        if call.module.path == "std/io":
+            if node.input is None:
+                row = node.row
+                assert row is not None, "a reader gives rows"
+                return Scan(
+                    node.id,
+                    call.signature.name,
+                    call.config,
+                    row,
+                    node.path,
+                    node.span,
+                    workflow,
+                    node.trap,
+                )
+            source = self._readable(node.input)
+            return Sink(
+                node.id,
+                call.signature.name,
+                call.config,
+                source,
+                node.path,
+                node.span,
+                workflow,
+                node.trap,
+                node.policy,
+            )
+        if call.module.path == "std/col" and node.input is not None:
+            return self._columns(node, node.input)
+        source_id = None if node.input is None else self._readable(node.input)
+        return Step(
+            node.id,
+            call,
+            source_id,
+            node.row,
+            node.path,
+            node.span,
+            workflow,
+            node.trap,
+            node.policy,
+        )
+
+    def _columns(self, node: StepNode, input_id: NodeId) -> Fragment | Step:
+        """`col.cast` and `col.rename` are projections, so they become queries that the optimizer sees through."""
+        relation = f"c{node.id}"
+        source = self._relation_of(input_id)
+        known = self.row_of(input_id)
+        assert known is not None and node.row is not None, (
+            "std/col stands between two tables"
+        )
+        columns = to_sql(node.call.signature.name, node.call.config, known)
+        items = ", ".join(
+            f"{expression} AS {quoted(name)}" for expression, name in columns
+        )
+        query = Query(
+            relation=relation,
+            sql=f"SELECT {items} FROM {quoted(source)}",
+            tables=(source,),
+            row=node.row,
+            path=node.path,
+            span=node.span,
+            reduces=False,
+            late=not known.complete,
+        )
+        return Fragment(
+            node.id,
+            (query,),
+            {source: input_id},
+            node.row,
+            node.path,
+            node.span,
+            self.workflow_of.get(node.id, ""),
+            node.trap,
+            node.policy,
+        )
+
+    def row_of(self, op_id: OpId) -> RowType | None:
+        op = self.ops[op_id]
+        return None if isinstance(op, Sink) else op.row
+
+    def _relation_of(self, op_id: OpId) -> str:
+        """The name under which SQL reads an operator."""
+        op = self.ops[op_id]
+        return op.result.relation if isinstance(op, Fragment) else f"r{op_id}"
+
+    def _readable(self, op_id: OpId) -> OpId:
+        """The operator itself, or a fragment that reads it when only DataFusion can (a scan)."""
+        return self._select_all(op_id) if isinstance(self.ops[op_id], Scan) else op_id
+
+    def limited(self, op_id: OpId, limit: int | None) -> OpId:
+        if limit is None:
+            return self._readable(op_id)
+        selected = self._select_all(op_id)
+        fragment = self.ops[selected]
+        assert isinstance(fragment, Fragment)
+        self.ops[selected] = replace(fragment, limit=limit)
+        return selected
+
+    def _select_all(self, op_id: OpId, trap: str | None = None) -> OpId:
+        op = self.ops[op_id]
+        workflow = self.workflow_of.get(op_id, "")
+        row = self.row_of(op_id)
+        assert row is not None, "only tables are read"
+        source = self._relation_of(op_id)
+        new_id = self._new_id()
+        query = Query(
+            relation=f"s{new_id}",
+            sql=f"SELECT * FROM {quoted(source)}",
+            tables=(source,),
+            row=row,
+            path=op.path,
+            span=op.span,
+            reduces=False,
+            late=not row.complete,
+        )
+        self.ops[new_id] = Fragment(
+            new_id,
+            (query,),
+            {source: op_id},
+            row,
+            op.path,
+            op.span,
+            workflow,
+            trap,
+            NO_POLICY,
+        )
+        return new_id
+
+    def sink(
+        self,
+        step: str,
+        config: Mapping[str, ConfigData],
+        source: OpId,
+        workflow: str,
+        name: str,
+        span: Span,
+    ) -> OpId:
+        new_id = self._new_id()
+        path = f"{workflow}/{name}:io.{step}"
+        self.ops[new_id] = Sink(
+            new_id, step, config, source, path, span, workflow, None, Policy()
+        )
+        return new_id
+
+    def print_result(
+        self, op_id: OpId, workflow: str, name: str | None, span: Span
+    ) -> OpId:
+        config: dict[str, ConfigData] = {"title": f"{workflow}.{name}"} if name else {}
+        return self.sink(
+            "print", config, self._readable(op_id), workflow, name or "last", span
+        )
+
+    def _new_id(self) -> OpId:
+        self.next_id += 1
+        return self.next_id - 1

@@ -1,0 +1,220 @@
+"""The logical plan: a DAG of operators that come from the typed program's nodes.
+
+`lower` (lower.py) makes one operator per node, the rules (rules/) rewrite the DAG, `explain` shows it
+and the physical planner cuts it into pipelines. Operators are values: a rule returns a new plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias, assert_never
+
+from heddle.core.types import RowType
+from heddle.diagnostics import Span
+from heddle.frontend.typed import ConfigData, Policy, StepCall
+
+OpId = int
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """A file source, read by DataFusion itself: filters, projections and limits go into it."""
+
+    id: OpId
+    step: str
+    config: Mapping[str, ConfigData]
+    row: RowType
+    path: str
+    span: Span
+    workflow: str
+    trap: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """Rows written in the program."""
+
+    id: OpId
+    rows: tuple[Mapping[str, None | bool | int | float | str], ...]
+    row: RowType
+    path: str
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorRows:
+    """The error frame that a handler reads."""
+
+    id: OpId
+    row: RowType
+    path: str
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One query inside a fragment: `relation` is the name under which later queries speak of it.
+
+    `tables` are the relations its SQL reads; each is another query of the fragment or one of its inputs.
+    """
+
+    relation: str
+    sql: str
+    tables: tuple[str, ...]
+    row: RowType
+    path: str
+    span: Span
+    reduces: bool
+    late: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Fragment:
+    """One DataFusion plan made of one or more queries; the last one is its result.
+
+    `inputs` maps the relations that no query of the fragment defines to the operators that give them.
+    `columns` restricts the result to these (None: all). `limit` keeps the first rows only.
+    """
+
+    id: OpId
+    queries: tuple[Query, ...]
+    inputs: Mapping[str, OpId]
+    row: RowType
+    path: str
+    span: Span
+    workflow: str
+    trap: str | None
+    policy: Policy
+    columns: tuple[str, ...] | None = None
+    limit: int | None = None
+
+    @property
+    def result(self) -> Query:
+        return self.queries[-1]
+
+    @property
+    def reduces(self) -> bool:
+        return any(q.reduces for q in self.queries)
+
+    @property
+    def late(self) -> bool:
+        return any(q.late for q in self.queries)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """An opaque step. `input` is None for a step that makes its own rows; `row` None for one that gives none."""
+
+    id: OpId
+    call: StepCall
+    input: OpId | None
+    row: RowType | None
+    path: str
+    span: Span
+    workflow: str
+    trap: str | None
+    policy: Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Sink:
+    """A writer of `std/io`: files appear when the run succeeds, text is printed then."""
+
+    id: OpId
+    step: str
+    config: Mapping[str, ConfigData]
+    input: OpId
+    path: str
+    span: Span
+    workflow: str
+    trap: str | None
+    policy: Policy
+
+
+Op: TypeAlias = Scan | Values | ErrorRows | Fragment | Step | Sink
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What a rule did to an operator, or why it did nothing; explain shows it at the operator."""
+
+    rule: str
+    op: OpId
+    text: str
+    fired: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class LogicalPlan:
+    """`roots` are what must be computed, in program order. `spooled` operators are materialized as a
+    frame before anything reads them; all others stream to their one reader."""
+
+    ops: Mapping[OpId, Op]
+    roots: tuple[OpId, ...]
+    spooled: frozenset[OpId] = frozenset()
+    notes: tuple[Note, ...] = ()
+    names: Mapping[str, OpId] = field(default_factory=dict)
+
+    def readers(self) -> dict[OpId, list[OpId]]:
+        """For each operator those that read it, once per reading place, in order of their ids."""
+        result: dict[OpId, list[OpId]] = {op_id: [] for op_id in self.ops}
+        for op in self.in_order():
+            for input_id in inputs_of(op):
+                result[input_id].append(op.id)
+        return result
+
+    def in_order(self) -> list[Op]:
+        """Operators so that inputs come first; needs no recursion, however deep the plan."""
+        order: list[Op] = []
+        done: set[OpId] = set()
+        for root in sorted(self.ops):
+            stack = [root]
+            while stack:
+                current = stack[-1]
+                waiting = [i for i in inputs_of(self.ops[current]) if i not in done]
+                if current in done:
+                    stack.pop()
+                elif waiting:
+                    stack.extend(reversed(waiting))
+                else:
+                    done.add(current)
+                    order.append(self.ops[current])
+                    stack.pop()
+        return order
+
+    def noting(self, notes: Iterable[Note]) -> LogicalPlan:
+        return replace(self, notes=(*self.notes, *notes))
+
+
+def inputs_of(op: Op) -> tuple[OpId, ...]:
+    match op:
+        case Scan() | Values() | ErrorRows():
+            return ()
+        case Fragment(inputs=inputs):
+            return tuple(inputs.values())
+        case Step(input=None):
+            return ()
+        case Step(input=input_id) | Sink(input=input_id):
+            return (input_id,)
+        case _:
+            assert_never(op)
+
+
+def label_of(op: Op) -> str:
+    """A short name for people."""
+    match op:
+        case Scan(step=step):
+            return f"scan io.{step}"
+        case Values(rows=rows):
+            return f"table of {len(rows)} rows"
+        case ErrorRows():
+            return "error frame"
+        case Fragment(queries=queries):
+            return "query" if len(queries) == 1 else f"{len(queries)} queries"
+        case Step(call=call):
+            return f"step {call.callee}"
+        case Sink(step=step):
+            return f"io.{step}"
+        case _:
+            assert_never(op)

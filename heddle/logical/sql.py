@@ -1,0 +1,38 @@
+"""A fragment as one SQL text: its queries become common table expressions over its inputs' tables.
+
+The text is only ever built from SQL that the PRQL compiler or `heddle/std/columns.py` wrote and from
+quoted identifiers; no value of a program is spliced into it.
+"""
+
+from __future__ import annotations
+
+import re
+
+from heddle.logical.plan import Fragment, Query
+
+_WITH = "WITH "
+
+
+def quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def fragment_sql(fragment: Fragment) -> str:
+    """The fragment's SQL. Its last query stays outermost, because an ORDER BY further in has no effect."""
+    *earlier, last = fragment.queries
+    expressions = [f"{quoted(q.relation)} AS ({q.sql})" for q in earlier]
+    if not expressions:
+        return last.sql
+    if last.sql.upper().startswith(_WITH):
+        return f"WITH {', '.join(expressions)}, {last.sql[len(_WITH) :]}"
+    return f"WITH {', '.join(expressions)} {last.sql}"
+
+
+def reading_places(query: Query, relation: str) -> int:
+    """How often the query reads the relation (a self-join reads it twice)."""
+    name = re.escape(relation)
+    return len(
+        re.findall(
+            rf'\b(?:FROM|JOIN)\s+(?:"{name}"|{name})(?![\w"])', query.sql, re.IGNORECASE
+        )
+    )
