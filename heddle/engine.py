@@ -1,0 +1,387 @@
+"""The engine: the pipeline on one page, and the only door for the front ends.
+
+text --check--> typed program --plan--> logical plan --run--> events, files, printed tables
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from heddle.config import Project, load_project
+from heddle.diagnostics import Diagnostic, Source, did_you_mean, has_errors
+from heddle.errors import ProgramError, StageError, UsageError
+from heddle.physical.events import Listener, RunStatus
+
+if TYPE_CHECKING:
+    from heddle.frontend.prql.compiler import QueryCompiler
+    from heddle.frontend.typed import ConfigData, Handler, TypedProgram
+    from heddle.logical.explain import Explanation
+    from heddle.logical.lower import Goals
+    from heddle.logical.plan import LogicalPlan
+    from heddle.physical.cancel import CancelToken
+    from heddle.resolving import ResolvedConfigs
+    from heddle.secrets import Masker
+    from heddle.std.sinks import Streams
+
+BATCH_ROWS: Final = 65_536
+"""Rows in a call of a row-wise step: large enough to amortize the call, small enough for the cache."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """`program` is None when the text has errors."""
+
+    source: Source
+    program: TypedProgram | None
+    diagnostics: tuple[Diagnostic, ...]
+
+    @property
+    def ok(self) -> bool:
+        return not has_errors(self.diagnostics)
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """`workflows`: all without triggers when empty. `outputs` maps an output (`name` or
+    `Workflow.name`) to a file whose ending says the format. `limit` keeps the first rows of what is
+    printed or written for an output. `optimize=False` runs every node by itself."""
+
+    workflows: tuple[str, ...] = ()
+    outputs: Mapping[str, str] = field(default_factory=dict)
+    memory_bytes: int | None = None
+    limit: int | None = None
+    optimize: bool = True
+    batch_rows: int = BATCH_ROWS
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """`bytes_scanned` is what the file scans read, in bytes; `rows` went into sinks and final steps."""
+
+    run_id: str
+    status: RunStatus
+    rows: int
+    bytes_scanned: int
+    error: StageError | None = None
+
+    @property
+    def exit_code(self) -> int:
+        match self.status:
+            case "succeeded" | "handled":
+                return 0
+            case "cancelled":
+                return 130
+            case "failed":
+                return self.error.exit_code if self.error else 1
+
+
+class Engine:
+    """A project opened for one program: its settings, its catalog, its secrets."""
+
+    def __init__(
+        self,
+        project: Project,
+        project_diagnostics: tuple[Diagnostic, ...],
+        path: Path,
+        environ: Mapping[str, str],
+    ) -> None:
+        from heddle.physical.runtime import prepare_runtime
+
+        prepare_runtime()
+        self._project = project
+        self._project_diagnostics = project_diagnostics
+        self._path = path
+        self._environ = environ
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        *,
+        profile: str | None = None,
+        params: Mapping[str, str] | None = None,
+        environ: Mapping[str, str] = os.environ,
+    ) -> Engine:
+        """The engine for a program, under a profile of its project. Raises `UsageError`."""
+        project, diagnostics = load_project(path)
+        return cls(project.select(profile, params or {}), diagnostics, path, environ)
+
+    @cached_property
+    def masker(self) -> Masker:
+        """Knows every secret that was read; front ends pass what they print through it."""
+        from heddle.secrets import Masker
+
+        return Masker()
+
+    def check(
+        self, text: str | None = None, *, strict_layout: bool = False
+    ) -> CheckResult:
+        """Read (unless `text` is given), parse and type the program."""
+        from heddle.frontend.parser import parse
+        from heddle.frontend.source import read_source
+
+        source = (
+            Source(str(self._path), text)
+            if text is not None
+            else read_source(self._path)
+        )
+        if isinstance(source, Diagnostic):
+            return CheckResult(source.source, None, (source,))
+        parsed = parse(source, strict_layout=strict_layout)
+        if has_errors(parsed.diagnostics) and not parsed.program.items:
+            return CheckResult(
+                source, None, (*self._project_diagnostics, *parsed.diagnostics)
+            )
+        from heddle.catalog import ProjectCatalog
+        from heddle.frontend.checker import check
+
+        catalog = ProjectCatalog(self._project, self._path)
+        outcome = check(
+            parsed.program, catalog, self._compiler, strict_layout=strict_layout
+        )
+        found = (*self._project_diagnostics, *parsed.diagnostics, *outcome.diagnostics)
+        program = None if has_errors(found) else outcome.program
+        return CheckResult(
+            source, program, tuple(sorted(found, key=lambda d: (d.source.path, d.span)))
+        )
+
+    def plan(self, program: TypedProgram, options: RunOptions) -> LogicalPlan:
+        """The optimized logical plan. Raises `UsageError` for an unknown workflow or output."""
+        from heddle.logical.lower import lower
+        from heddle.logical.rules import optimize, unoptimized
+
+        plan = lower(program, _goals(program, options))
+        return optimize(plan) if options.optimize else unoptimized(plan)
+
+    def explain(self, program: TypedProgram, options: RunOptions) -> Explanation:
+        from heddle.physical.describe import explain
+
+        plan = self.plan(program, options)
+        configs = self._resolve(program, [plan])
+        return explain(plan, self._base, configs, os.cpu_count() or 1)
+
+    def run(
+        self,
+        program: TypedProgram,
+        options: RunOptions,
+        listener: Listener,
+        cancel: CancelToken,
+        streams: Streams,
+    ) -> RunResult:
+        """Run to the end. Raises `ProgramError` when something the run needs cannot be had."""
+        from heddle.logical.lower import lower_handler
+        from heddle.logical.rules import optimize, unoptimized
+        from heddle.logical.rules.prune import prune
+        from heddle.physical.environment import RunEnvironment
+        from heddle.physical.executor import execute
+        from heddle.physical.scratch import scratch_folder
+        from heddle.udf_bridge.inline import InlineTransport
+
+        rules = optimize if options.optimize else unoptimized
+        plan = self.plan(program, options)
+        plans = [
+            plan,
+            *(prune(lower_handler(program, h)) for h in _used_handlers(program, plan)),
+        ]
+        _raise_if_errors([*_not_runnable(program, plans), *_unbound(program)])
+        configs = self._resolve(program, plans)
+        chance = random.Random()
+        run_id = f"{chance.getrandbits(48):012x}"
+        with scratch_folder(run_id) as scratch:
+            transport = InlineTransport()
+            try:
+                env = RunEnvironment(
+                    run_id=run_id,
+                    base=self._base,
+                    scratch=scratch,
+                    memory_bytes=self._memory(options),
+                    transport=transport,
+                    resolver=configs,
+                    streams=streams,
+                    listener=listener,
+                    cancel=cancel,
+                    cores=os.cpu_count() or 1,
+                    batch_rows=options.batch_rows,
+                    chance=chance,
+                )
+                outcome = execute(program, plan, env, rules)
+            finally:
+                transport.close()
+        return RunResult(
+            run_id, outcome.status, outcome.rows, outcome.bytes_scanned, outcome.error
+        )
+
+    def _resolve(
+        self, program: TypedProgram, plans: Sequence[LogicalPlan]
+    ) -> ResolvedConfigs:
+        """The plain configs of all operators. Raises `ProgramError` for what cannot be had."""
+        from heddle.resolving import ResolvedConfigs
+        from heddle.secrets import References, SecretStore
+
+        secrets = SecretStore(self._project.secrets, self._environ, self.masker)
+        parameters = {
+            name: p.value for name, p in program.parameters.items() if p.bound
+        }
+        configs = ResolvedConfigs(
+            program, References(self._environ, secrets, parameters, self.masker)
+        )
+        _raise_if_errors(
+            configs.resolve(op for plan in plans for op in plan.ops.values())
+        )
+        return configs
+
+    @cached_property
+    def _compiler(self) -> QueryCompiler:
+        from heddle.frontend.prql.compiler import QueryCompiler
+
+        return QueryCompiler()
+
+    @property
+    def _base(self) -> Path:
+        return self._path.resolve().parent
+
+    def _memory(self, options: RunOptions) -> int:
+        from heddle.physical.memory import default_budget_bytes
+
+        return (
+            options.memory_bytes or self._project.memory_bytes or default_budget_bytes()
+        )
+
+
+def _goals(program: TypedProgram, options: RunOptions) -> Goals:
+    from heddle.logical.lower import Goals
+
+    for name in options.workflows:
+        if name not in program.workflows:
+            near = did_you_mean(name, tuple(program.workflows))
+            help = (
+                f"did you mean `{near}`?"
+                if near
+                else f"it has: {', '.join(program.workflows) or 'none'}"
+            )
+            raise UsageError(f"the program has no workflow `{name}`", help=help)
+    outputs = {
+        _full_name(program, name): _file_sink(path)
+        for name, path in options.outputs.items()
+    }
+    return Goals(options.workflows, outputs, options.limit)
+
+
+def _full_name(program: TypedProgram, name: str) -> str:
+    known = [
+        f"{w.name}.{o.name}" for w in program.workflows.values() for o in w.outputs
+    ]
+    matches = [k for k in known if k == name or k.split(".", 1)[1] == name]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        raise UsageError(
+            f"`{name}` is an output of several workflows",
+            help=f"say which: {', '.join(matches)}",
+        )
+    near = did_you_mean(name, known + [k.split(".", 1)[1] for k in known])
+    help = (
+        f"did you mean `{near}`?" if near else f"it has: {', '.join(known) or 'none'}"
+    )
+    raise UsageError(f"the program has no output `{name}`", help=help)
+
+
+FILE_FORMATS: Final = {
+    ".parquet": "parquet",
+    ".csv": "csv",
+    ".jsonl": "json",
+    ".ndjson": "json",
+    ".json": "json",
+    ".arrow": "arrow",
+    ".feather": "arrow",
+}
+
+
+def _file_sink(path: str) -> tuple[str, Mapping[str, ConfigData]]:
+    """A `--output` path is relative to the working directory; its ending names the format."""
+    suffixes = [
+        s for s in Path(path).suffixes if s not in {".gz", ".zst", ".bz2", ".xz"}
+    ]
+    step = FILE_FORMATS.get(suffixes[-1].lower()) if suffixes else None
+    if step is None:
+        raise UsageError(
+            f"`{path}` has no ending that says its format",
+            help=f"use one of: {', '.join(FILE_FORMATS)}",
+        )
+    return step, {"path": str(Path(path).absolute())}
+
+
+def _used_handlers(program: TypedProgram, plan: LogicalPlan) -> list[Handler]:
+    """The handlers that a failure of the plan can reach, a trap inside a handler included."""
+    from heddle.frontend.typed import QueryNode, StepNode
+    from heddle.logical.plan import Fragment, Scan, Sink, Step
+
+    names: set[str] = set()
+    for op in plan.ops.values():
+        if isinstance(op, Fragment | Scan | Sink | Step):
+            workflow = program.workflows.get(op.workflow)
+            names |= {
+                t
+                for t in (op.trap, workflow.trap if workflow else None)
+                if t is not None
+            }
+    waiting = list(names)
+    while waiting:
+        for node_id in program.handlers[waiting.pop()].nodes:
+            node = program.nodes[node_id]
+            trap = node.trap if isinstance(node, QueryNode | StepNode) else None
+            if trap is not None and trap not in names:
+                names.add(trap)
+                waiting.append(trap)
+    return [h for name, h in program.handlers.items() if name in names]
+
+
+def _not_runnable(
+    program: TypedProgram, plans: Sequence[LogicalPlan]
+) -> list[Diagnostic]:
+    """Steps that have a signature but no body."""
+    from heddle.logical.plan import Step
+
+    calls = {
+        op.call.span: op.call
+        for plan in plans
+        for op in plan.ops.values()
+        if isinstance(op, Step) and not op.call.signature.runnable
+    }
+    return [
+        Diagnostic(
+            "HD0901",
+            "error",
+            f"`{call.callee}` is unsupported: `{call.module.path}` declares it, but it cannot run yet",
+            program.source,
+            span,
+            "the program can be checked and explained",
+        )
+        for span, call in calls.items()
+    ]
+
+
+def _unbound(program: TypedProgram) -> list[Diagnostic]:
+    return [
+        Diagnostic(
+            "HD0902",
+            "error",
+            f"the parameter `@{p.name}` has no value",
+            program.source,
+            p.span,
+            f"give it one: --param {p.name}=…",
+        )
+        for p in program.parameters.values()
+        if not p.bound
+    ]
+
+
+def _raise_if_errors(diagnostics: list[Diagnostic]) -> None:
+    if diagnostics:
+        raise ProgramError(diagnostics)

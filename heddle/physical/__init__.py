@@ -1,0 +1,1 @@
+"""Logical plan -> tasks -> record batches: streaming execution in bounded memory, failures, cancellation."""

@@ -1,0 +1,137 @@
+"""One call of a step under its policy: attempts, back-off, timeout.
+
+A call that times out is abandoned, because a thread cannot be stopped: its result is thrown away, and
+a step that writes is not tried again, since nobody knows what it did.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from heddle.core.signature import StepSignature
+from heddle.errors import Cancelled
+from heddle.frontend.typed import Policy
+from heddle.logical.plan import Step
+from heddle.physical.cancel import CancelToken
+from heddle.physical.environment import RunEnvironment
+from heddle.physical.events import StepRetried
+from heddle.udf_bridge.transport import (
+    CallContext,
+    CallResult,
+    StepFailure,
+    StepSession,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FailedCall(Exception):
+    """The last attempt's failure."""
+
+    failure: StepFailure
+    attempt: int
+
+
+class Caller:
+    """Calls one step of one run; safe to use from several threads."""
+
+    def __init__(
+        self, op: Step, session: StepSession, env: RunEnvironment, stop: CancelToken
+    ) -> None:
+        self._op = op
+        self._session = session
+        self._env = env
+        self._stop = stop
+
+    def call(self, rows: pa.Table | None, number: int) -> CallResult:
+        """`number` counts the step's calls in the run. Raises `FailedCall` or `Cancelled`."""
+        policy = self._op.policy
+        attempt = 1
+        while True:
+            try:
+                return self._attempt(rows, self.context(number, attempt))
+            except StepFailure as failure:
+                if self._stop.cancelled:
+                    raise Cancelled("the run was cancelled") from failure
+                if attempt >= (policy.attempts or 1) or not self._may_retry(failure):
+                    raise FailedCall(failure, attempt) from failure
+                self._wait(failure, attempt)
+            attempt += 1
+
+    def context(self, number: int, attempt: int) -> CallContext:
+        return CallContext(
+            run_id=self._env.run_id,
+            workflow=self._op.workflow,
+            step=self._op.call.callee,
+            attempt=attempt,
+            idempotency_key=f"{self._env.run_id}/{self._op.path}/{number}",
+            deadline_s=self._op.policy.timeout_s,
+            cancelled=lambda: self._stop.cancelled,
+        )
+
+    def _attempt(self, rows: pa.Table | None, context: CallContext) -> CallResult:
+        timeout_s = self._op.policy.timeout_s
+        if timeout_s is None:
+            return self._session.invoke(rows, context)
+        answers: queue.SimpleQueue[CallResult | StepFailure] = queue.SimpleQueue()
+
+        def run() -> None:
+            try:
+                answers.put(self._session.invoke(rows, context))
+            except StepFailure as failure:
+                answers.put(failure)
+
+        threading.Thread(target=run, name="heddle-call", daemon=True).start()
+        try:
+            answer = answers.get(timeout=timeout_s)
+        except queue.Empty:
+            raise StepFailure(
+                f"no answer within {timeout_s:g} s", "Timeout", "", transient=True
+            ) from None
+        if isinstance(answer, StepFailure):
+            raise answer
+        return answer
+
+    def _may_retry(self, failure: StepFailure) -> bool:
+        policy = self._op.policy
+        if policy.on and failure.error_type not in policy.on:
+            return False
+        return failure.error_type != "Timeout" or may_repeat(
+            self._op.call.signature, policy
+        )
+
+    def _wait(self, failure: StepFailure, attempt: int) -> None:
+        wait_s = backoff_s(self._op.policy, attempt, self._env.chance.random())
+        message = self._env.masked(failure.message)
+        self._env.listener(
+            StepRetried(
+                self._env.run_id,
+                self._op.path,
+                attempt,
+                wait_s,
+                failure.error_type,
+                message,
+            )
+        )
+        if self._stop.wait(wait_s):
+            raise Cancelled("the run was cancelled")
+
+
+def may_repeat(signature: StepSignature, policy: Policy) -> bool:
+    """Whether running the step twice for the same rows does no harm."""
+    return (
+        signature.step_class in {"pure", "recorded"}
+        or bool(signature.idempotent)
+        or policy.key is not None
+    )
+
+
+def backoff_s(policy: Policy, attempt: int, chance: float) -> float:
+    """Exponential with half jitter: the n-th wait is between half and all of first * 2^(n-1), capped."""
+    if policy.backoff_kind == "fixed":
+        return policy.backoff_first_s
+    full = min(policy.backoff_max_s, policy.backoff_first_s * 2 ** (attempt - 1))
+    return full * (0.5 + chance / 2)

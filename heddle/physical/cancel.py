@@ -1,0 +1,46 @@
+"""Cancellation: one token per run, which wakes everything that waits."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+
+class CancelToken:
+    """Set once, from any thread. Waiters register a wake-up instead of polling."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self._lock = threading.Lock()
+        self._wakers: dict[int, Callable[[], None]] = {}
+        self._next = 0
+
+    @property
+    def cancelled(self) -> bool:
+        return self._event.is_set()
+
+    def cancel(self) -> None:
+        self._event.set()
+        with self._lock:
+            wakers = list(self._wakers.values())
+        for wake in wakers:
+            wake()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Sleep until the token is cancelled or the time is over; tells whether it was cancelled."""
+        return self._event.wait(timeout_s)
+
+    def on_cancel(self, wake: Callable[[], None]) -> Callable[[], None]:
+        """Call `wake` when cancelled; the returned function takes that back."""
+        with self._lock:
+            key = self._next
+            self._next += 1
+            self._wakers[key] = wake
+        if self.cancelled:
+            wake()
+
+        def forget() -> None:
+            with self._lock:
+                self._wakers.pop(key, None)
+
+        return forget

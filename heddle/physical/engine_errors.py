@@ -1,0 +1,150 @@
+"""What DataFusion says when it fails, in Heddle's words and at the program's place.
+
+DataFusion raises bare `Exception` with a text; `engine_errors` is the only place that catches it, and
+`stage_error` translates the text. The cause stays attached for `HEDDLE_DEBUG`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from heddle.diagnostics import did_you_mean
+from heddle.errors import HeddleError, StageError
+from heddle.logical.plan import Fragment
+from heddle.physical.channel import ChannelClosed
+from heddle.physical.environment import RunEnvironment
+from heddle.physical.failures import StageFailed
+from heddle.std import readers
+
+
+class EngineError(Exception):
+    """A failure inside DataFusion; the message is its own text."""
+
+
+@contextmanager
+def engine_errors() -> Iterator[None]:
+    try:
+        yield
+    except (StageFailed, ChannelClosed, EngineError, HeddleError):
+        raise
+    except Exception as error:  # DataFusion raises no narrower type
+        raise EngineError(str(error)) from error
+
+
+def stage_error(
+    error: EngineError, fragment: Fragment, env: RunEnvironment
+) -> StageError:
+    message, help_text, kind = explain(str(error), env.memory_bytes)
+    return StageError(
+        env.masked(message),
+        stage=fragment.path,
+        step=fragment.path,
+        error_type=kind,
+        help=help_text,
+    )
+
+
+def explain(text: str, memory_bytes: int) -> tuple[str, str | None, str]:
+    """(message, help, error type) for an engine's text."""
+    if "Resources exhausted" in text:
+        budget = (
+            f"{memory_bytes / 1e9:.1f} GB"
+            if memory_bytes >= 1e9
+            else f"{memory_bytes / 1e6:.0f} MB"
+        )
+        message = (
+            f"the query needs more memory than the run's budget of {budget} leaves it"
+        )
+        return (
+            message,
+            "give the run more with --memory, or filter and select earlier",
+            "OutOfMemory",
+        )
+    from_reader = readers.explain_error(text)
+    if from_reader is not None:
+        return from_reader[0], from_reader[1], "BadFile"
+    for pattern, translate in _TRANSLATIONS:
+        if found := pattern.search(text):
+            return translate(found)
+    return f"the query failed: {_innermost(text)}", None, "QueryError"
+
+
+Translation = Callable[[re.Match[str]], tuple[str, str | None, str]]
+
+
+def _missing_column(found: re.Match[str]) -> tuple[str, str | None, str]:
+    name = found["name"].split(".")[-1].strip('"')
+    known = [
+        part.split(".")[-1].strip("\"' ")
+        for part in (found["known"] or "").rstrip(".").split(",")
+    ]
+    known = [part for part in known if part]
+    near = did_you_mean(name, known)
+    hint = (
+        f"did you mean `{near}`?"
+        if near
+        else f"it has: {', '.join(known)}"
+        if known
+        else None
+    )
+    return f"the data has no column `{name}`", hint, "MissingColumn"
+
+
+_TRANSLATIONS: Final[tuple[tuple[re.Pattern[str], Translation], ...]] = (
+    (
+        re.compile(r"Divide by zero", re.IGNORECASE),
+        lambda _: (
+            "a division by zero",
+            "filter the zeros out, or use `case [d != 0 => n / d]`",
+            "DivideByZero",
+        ),
+    ),
+    (
+        re.compile(
+            r"No field named (?P<name>\S+?)\.(?:\s+Valid fields are (?P<known>.*))?$",
+            re.MULTILINE,
+        ),
+        _missing_column,
+    ),
+    (
+        re.compile(
+            r"Cannot cast string '(?P<value>.*)' to value of (?P<type>\w+) type"
+        ),
+        lambda m: (
+            f"the text '{m['value']}' is not a value of type {m['type']}",
+            None,
+            "CastError",
+        ),
+    ),
+    (
+        re.compile(
+            r"(?:Overflow happened on|Arithmetic overflow): (?P<what>.*)", re.IGNORECASE
+        ),
+        lambda m: (
+            f"a number got too big for its type: {m['what']}",
+            "cast to float or decimal first",
+            "Overflow",
+        ),
+    ),
+    (
+        re.compile(r"No space left on device|File too large"),
+        lambda _: (
+            "no space is left for temporary files",
+            "free space or set TMPDIR to a larger disk",
+            "DiskFull",
+        ),
+    ),
+)
+
+_WRAPPING = re.compile(
+    r"^(?:DataFusion error: |Arrow error: |External error: |Execution error: |\w+: (?=\w+ error: ))+"
+)
+
+
+def _innermost(text: str) -> str:
+    """The text without the layers of prefixes that say which library spoke."""
+    last = text.strip().splitlines()[-1] if text.strip() else "no reason was given"
+    return _WRAPPING.sub("", last)

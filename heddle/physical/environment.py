@@ -1,0 +1,75 @@
+"""What a run is given from outside: clock, randomness, step transport, streams, memory, cancellation.
+
+The executor reads time, chance and the world only through a `RunEnvironment`, so that a test can
+replay a run.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+from heddle.core.config import ConfigValue
+from heddle.logical.plan import Scan, Sink, Step
+from heddle.physical.cancel import CancelToken
+from heddle.physical.events import Listener
+from heddle.std.sinks import Streams
+from heddle.udf_bridge.transport import ResourceBinding, StepTransport
+
+
+class Clock(Protocol):
+    def monotonic(self) -> float:
+        """Seconds that never go back."""
+        ...
+
+    def now(self) -> datetime:
+        """The wall clock, in UTC."""
+        ...
+
+
+class SystemClock:
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+
+class ConfigResolver(Protocol):
+    """The plain values of configs: references (`env`, `secret`, `@name`) were resolved before the run."""
+
+    def config(self, op: Scan | Step | Sink) -> Mapping[str, ConfigValue]: ...
+
+    def resources(self, op: Step) -> Mapping[str, ResourceBinding]: ...
+
+    def masked(self, text: str) -> str:
+        """The text with every resolved secret replaced."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnvironment:
+    """`memory_bytes` is the budget of the whole run, `base` the program's folder,
+    `scratch` a private folder of the run that is removed at its end."""
+
+    run_id: str
+    base: Path
+    scratch: Path
+    memory_bytes: int
+    transport: StepTransport
+    resolver: ConfigResolver
+    streams: Streams
+    listener: Listener
+    cancel: CancelToken
+    cores: int
+    batch_rows: int = 65_536
+    clock: Clock = field(default_factory=SystemClock)
+    chance: random.Random = field(default_factory=random.Random)
+
+    def masked(self, text: str) -> str:
+        return self.resolver.masked(text)

@@ -1,0 +1,125 @@
+"""The event stream of a run: one typed stream that progress bars, plain lines and `--json` lines read.
+
+Events come from several threads; a `Listener` must be quick and thread-safe. Times are seconds on
+the executor's clock, sizes bytes of Arrow data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+RunStatus = Literal["succeeded", "handled", "failed", "cancelled"]
+StageStatus = Literal["succeeded", "failed", "skipped", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    run_id: str
+    program: str
+    workflows: tuple[str, ...]
+    stage_count: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class StageStarted:
+    """`stage` is the stable path of the step, sink or fragment; `label` is for people."""
+
+    run_id: str
+    stage: str
+    label: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class StageProgress:
+    """Rows and bytes so far, at most a few times a second."""
+
+    run_id: str
+    stage: str
+    rows: int
+    size_bytes: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class StageFinished:
+    run_id: str
+    stage: str
+    status: StageStatus
+    rows: int
+    size_bytes: int
+    duration_s: float
+    message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StepRetried:
+    run_id: str
+    stage: str
+    attempt: int
+    wait_s: float
+    error_type: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class RowsRejected:
+    run_id: str
+    stage: str
+    rows: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class HandlerRan:
+    """`handler` ran on `rows` error rows of `stage`."""
+
+    run_id: str
+    handler: str
+    stage: str
+    rows: int
+    succeeded: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OutputWritten:
+    """A file that now exists in whole, or a printed table."""
+
+    run_id: str
+    stage: str
+    target: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunWarning:
+    run_id: str
+    stage: str | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunFinished:
+    run_id: str
+    status: RunStatus
+    duration_s: float
+    rows: int
+    message: str | None = None
+
+
+Event: TypeAlias = (
+    RunStarted
+    | StageStarted
+    | StageProgress
+    | StageFinished
+    | StepRetried
+    | RowsRejected
+    | HandlerRan
+    | OutputWritten
+    | RunWarning
+    | RunFinished
+)
+Listener: TypeAlias = Callable[[Event], None]

@@ -1,0 +1,130 @@
+"""A fragment as a stream: its inputs are bound as tables, DataFusion plans it, threads pull its partitions.
+
+`stream_fragment` gives batches of the fragment's row; each partition is pulled by a thread of its own
+into a bounded channel, so the plan runs ahead of its reader by a few batches and no more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from threading import Thread
+from typing import Final, TypeAlias
+
+import pyarrow as pa
+from datafusion import ExecutionPlan, SessionContext
+
+from heddle.logical.plan import Fragment
+from heddle.physical.batches import Batches, as_plain, at_least_one, plain_schema
+from heddle.physical.cancel import CancelToken
+from heddle.physical.channel import Channel, ChannelClosed
+from heddle.physical.engine_errors import EngineError, engine_errors, stage_error
+from heddle.physical.environment import RunEnvironment
+from heddle.physical.failures import StageFailed
+from heddle.physical.frames import Frame
+from heddle.physical.leaf import ChannelDataset
+from heddle.physical.runtime import deep_thread
+from heddle.physical.session import Binding, FileBinding, Session, metric_sums
+
+JOIN_WAIT_S: Final = 2.0
+"""How long a finished fragment waits for a thread that is inside DataFusion."""
+
+
+FragmentInput: TypeAlias = FileBinding | Frame | Batches
+"""A stream comes from another stage of the same task and gives at least one batch; a fragment has one at most."""
+
+
+@dataclass
+class ScanMetrics:
+    """What the scans of a run read from files, summed over its fragments."""
+
+    bytes_scanned: int = 0
+
+    def add(self, plan: ExecutionPlan) -> None:
+        self.bytes_scanned += metric_sums(plan, ("bytes_scanned",))["bytes_scanned"]
+
+
+def stream_fragment(
+    fragment: Fragment,
+    inputs: Mapping[str, FragmentInput],
+    session: Session,
+    env: RunEnvironment,
+    stop: CancelToken,
+    metrics: ScanMetrics,
+) -> Batches:
+    """Batches of the fragment's result, at least one. Raises `StageFailed` or `Cancelled`."""
+    leaf = Channel(stop)
+    threads: list[Thread] = []
+    outputs: list[Channel] = []
+    try:
+        bindings: dict[str, Binding] = {}
+        for relation, source in inputs.items():
+            if isinstance(source, FileBinding | Frame):
+                bindings[relation] = source
+            else:
+                first = next(source)
+                bindings[relation] = ChannelDataset(first.schema, leaf)
+                threads.append(_feed(first, source, leaf))
+        with engine_errors():
+            planned = session.plan(fragment, bindings)
+        count = planned.plan.partition_count
+        if planned.ordered:
+            outputs += [Channel(stop) for _ in range(count)]
+        else:
+            outputs.append(Channel(stop, producers=count))
+        for index in range(count):
+            output = outputs[index % len(outputs)]
+            threads.append(_pull(planned.plan, planned.context, index, output))
+        schema = plain_schema(planned.schema)
+        yield from at_least_one(
+            (as_plain(b, schema) for output in outputs for b in output), schema
+        )
+        metrics.add(planned.plan)
+    except EngineError as error:
+        if leaf.error is not None:
+            raise leaf.error from error
+        raise StageFailed(fragment, stage_error(error, fragment, env)) from error
+    finally:
+        for channel in (leaf, *outputs):
+            channel.close()
+        for thread in threads:
+            thread.join(JOIN_WAIT_S)
+
+
+def _feed(first: pa.RecordBatch, rest: Batches, leaf: Channel) -> Thread:
+    """Fill the leaf's channel from another stage, on a thread of its own."""
+
+    def run() -> None:
+        error: BaseException | None = None
+        try:
+            leaf.put(first)
+            for batch in rest:
+                leaf.put(batch)
+        except ChannelClosed:
+            pass
+        except BaseException as failure:  # whatever it is, the reader must not take the rows so far for all
+            error = failure
+        finally:
+            rest.close()
+            leaf.finish(error)
+
+    return deep_thread(run, "heddle-feed")
+
+
+def _pull(
+    plan: ExecutionPlan, context: SessionContext, partition: int, output: Channel
+) -> Thread:
+    def run() -> None:
+        error: BaseException | None = None
+        try:
+            with engine_errors():
+                for batch in context.execute(plan, partition):
+                    output.put(batch.to_pyarrow())
+        except ChannelClosed:
+            pass
+        except BaseException as failure:  # whatever it is, the reader must not take the rows so far for all
+            error = failure
+        finally:
+            output.finish(error)
+
+    return deep_thread(run, f"heddle-partition-{partition}")

@@ -1,0 +1,328 @@
+"""One physical plan, executed: tasks run as soon as their frames are there, a few at a time.
+
+A task that fails into a handler takes down what depends on it and nothing else; a failure without a
+handler stops the whole plan. Sinks are left written but uncommitted for the caller to commit or abort.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import dataclass, field
+from typing import assert_never
+
+import pyarrow as pa
+
+from heddle.errors import Cancelled, StageError
+from heddle.logical.plan import ErrorRows, Fragment, Op, OpId, Scan, Sink, Step, Values
+from heddle.physical.batches import Batches
+from heddle.physical.cancel import CancelToken
+from heddle.physical.environment import RunEnvironment
+from heddle.physical.events import StageFinished
+from heddle.physical.failures import StageFailed
+from heddle.physical.fragments import FragmentInput, ScanMetrics, stream_fragment
+from heddle.physical.frames import Frame, FrameStore
+from heddle.physical.metering import Meter
+from heddle.physical.runtime import deep_thread
+from heddle.physical.session import FileBinding, Session
+from heddle.physical.steps import stream_step
+from heddle.physical.tasks import PhysicalPlan, Task
+from heddle.physical.traps import Traps
+from heddle.physical.values import values_table
+from heddle.std.sinks import Sink as OpenSink
+from heddle.std.sinks import SinkError, open_sink
+
+
+@dataclass
+class PlanResult:
+    """`sinks` wait for commit, in program order; `interrupted` when the user cancelled."""
+
+    sinks: dict[OpId, tuple[Sink, OpenSink]] = field(default_factory=dict)
+    rows: int = 0
+    interrupted: bool = False
+
+
+class PlanRun:
+    """State of one execution; `run` is called once."""
+
+    def __init__(
+        self,
+        physical: PhysicalPlan,
+        env: RunEnvironment,
+        session: Session,
+        frames: FrameStore,
+        traps: Traps,
+        metrics: ScanMetrics,
+        error_frame: Frame | None = None,
+    ) -> None:
+        self._plan = physical.logical
+        self._tasks = physical.tasks
+        self._readers_left = dict(physical.frame_readers)
+        self._env = env
+        self._session = session
+        self._store = frames
+        self._traps = traps
+        self._metrics = metrics
+        self._error_frame = error_frame
+        self._stop = CancelToken()
+        self._frames: dict[OpId, Frame] = {}
+        self._lost: set[OpId] = set()
+        self._changed = threading.Condition()
+        self._result = PlanResult()
+        self._defect: BaseException | None = None
+
+    def run(self) -> PlanResult:
+        forget = self._env.cancel.on_cancel(self._stop.cancel)
+        try:
+            self._run_tasks()
+        finally:
+            forget()
+        if self._defect is not None:
+            raise self._defect
+        self._result.interrupted = self._env.cancel.cancelled
+        order = [task.op for task in self._tasks]
+        self._result.sinks = {
+            i: self._result.sinks[i] for i in order if i in self._result.sinks
+        }
+        return self._result
+
+    def _run_tasks(self) -> None:
+        at_once = max(2, self._env.cores)
+        waiting = deque(self._tasks)
+        running: dict[OpId, threading.Thread] = {}
+        finished: deque[OpId] = deque()
+
+        def start(task: Task) -> None:
+            def body() -> None:
+                try:
+                    self._run_task(task)
+                except BaseException as error:  # a defect of ours: it is raised again where `run` was called
+                    self._defect = error
+                    self._stop.cancel()
+                finally:
+                    with self._changed:
+                        finished.append(task.op)
+                        self._changed.notify_all()
+
+            running[task.op] = deep_thread(body, f"heddle-task-{task.op}")
+
+        while waiting or running:
+            with self._changed:
+                ready = (
+                    []
+                    if self._stop.cancelled
+                    else self._take_ready(waiting, at_once - len(running))
+                )
+                if self._stop.cancelled:
+                    waiting.clear()
+            for task in ready:
+                start(task)
+            if not running:
+                assert ready or not waiting or self._lost, (
+                    "a task waits for a frame that nothing makes"
+                )
+                continue
+            with self._changed:
+                while not finished:
+                    self._changed.wait()
+                done = [finished.popleft() for _ in range(len(finished))]
+            for op_id in done:
+                running.pop(op_id).join()
+
+    def _take_ready(self, waiting: deque[Task], room: int) -> list[Task]:
+        """Tasks whose frames are there; those that need a lost frame are lost with it."""
+        ready: list[Task] = []
+        for task in list(waiting):
+            if task.needs & self._lost:
+                waiting.remove(task)
+                self._lost.add(task.op)
+                self._skipped(task)
+            elif len(ready) < room and all(i in self._frames for i in task.needs):
+                waiting.remove(task)
+                ready.append(task)
+        return ready
+
+    def _skipped(self, task: Task) -> None:
+        path = self._plan.ops[task.op].path
+        self._env.listener(
+            StageFinished(
+                self._env.run_id, path, "skipped", 0, 0, 0.0, "what it reads has failed"
+            )
+        )
+
+    def _run_task(self, task: Task) -> None:
+        op = self._plan.ops[task.op]
+        try:
+            if isinstance(op, Sink):
+                self._run_sink(op)
+            elif op.id in self._plan.spooled:
+                frame = self._collect(op)
+                with self._changed:
+                    self._frames[op.id] = frame
+            else:
+                self._drain(op)
+        except Cancelled:
+            self._lose(op.id)
+        except StageFailed as failure:
+            self._lose(op.id)
+            if not self._traps.catch(failure):
+                self._stop.cancel()
+        finally:
+            self._release(task)
+
+    def _lose(self, op_id: OpId) -> None:
+        with self._changed:
+            self._lost.add(op_id)
+
+    def _release(self, task: Task) -> None:
+        for op_id in task.needs:
+            with self._changed:
+                self._readers_left[op_id] -= 1
+                frame = (
+                    self._frames.get(op_id) if self._readers_left[op_id] == 0 else None
+                )
+            if frame is not None:
+                self._store.free(frame)
+
+    def _collect(self, op: Op) -> Frame:
+        batches = self._stream(op)
+        try:
+            return self._store.collect(batches)
+        except OSError as error:
+            raise StageFailed(op, _disk_error(op, error)) from error
+        finally:
+            batches.close()
+
+    def _drain(self, op: Op) -> None:
+        for batch in self._stream(op):
+            self._count(batch.num_rows)
+
+    def _run_sink(self, op: Sink) -> None:
+        meter = Meter(op, self._env)
+        batches = self._read(op.input)
+        sink: OpenSink | None = None
+        try:
+            for batch in batches:
+                if sink is None:
+                    config = self._env.resolver.config(op)
+                    sink = open_sink(
+                        op.step, config, self._env.base, batch.schema, self._env.streams
+                    )
+                sink.write(batch)
+                meter.count(batch)
+            assert sink is not None, "a stream gives at least one batch"
+            sink.prepare()
+        except (SinkError, StageFailed, Cancelled) as error:
+            if sink is not None:
+                sink.abort()
+            meter.finish(
+                "cancelled" if isinstance(error, Cancelled) else "failed", str(error)
+            )
+            if isinstance(error, SinkError):
+                raise StageFailed(op, _sink_error(op, error, self._env)) from error
+            raise
+        finally:
+            batches.close()
+        meter.finish("succeeded")
+        self._count(meter.rows)
+        with self._changed:
+            self._result.sinks[op.id] = (op, sink)
+
+    def _count(self, rows: int) -> None:
+        with self._changed:
+            self._result.rows += rows
+
+    def _read(self, op_id: OpId) -> Batches:
+        """The rows of an operator: from its frame, or streamed."""
+        op = self._plan.ops[op_id]
+        match op:
+            case Values():
+                return _batches_of(values_table(op))
+            case ErrorRows():
+                assert self._error_frame is not None
+                return _frame_batches(self._error_frame)
+            case _ if op_id in self._plan.spooled:
+                return _frame_batches(self._frames[op_id])
+            case _:
+                return self._stream(op)
+
+    def _stream(self, op: Op) -> Batches:
+        match op:
+            case Fragment():
+                inputs = {
+                    relation: self._fragment_input(i)
+                    for relation, i in op.inputs.items()
+                }
+                batches = stream_fragment(
+                    op, inputs, self._session, self._env, self._stop, self._metrics
+                )
+            case Step():
+                below = None if op.input is None else self._read(op.input)
+                batches = stream_step(
+                    op, below, self._env, self._stop, self._traps.reject
+                )
+            case Values() | ErrorRows():
+                return self._read(op.id)
+            case Scan() | Sink():
+                raise AssertionError(f"{op.path} is read by a fragment or ends a task")
+            case _:
+                assert_never(op)
+        return Meter(op, self._env).watch(batches)
+
+    def _fragment_input(self, op_id: OpId) -> FragmentInput:
+        op = self._plan.ops[op_id]
+        match op:
+            case Scan():
+                return FileBinding(op.step, self._env.resolver.config(op))
+            case Values():
+                table = values_table(op)
+                return Frame(
+                    table.schema,
+                    tuple(table.to_batches()),
+                    table.num_rows,
+                    table.nbytes,
+                    0,
+                    None,
+                )
+            case ErrorRows():
+                assert self._error_frame is not None
+                return self._error_frame
+            case _ if op_id in self._plan.spooled:
+                return self._frames[op_id]
+            case _:
+                return self._stream(op)
+
+
+def _batches_of(table: pa.Table) -> Batches:
+    batches = table.to_batches()
+    yield from batches or [
+        pa.RecordBatch.from_arrays(
+            [pa.array([], type=f.type) for f in table.schema], schema=table.schema
+        )
+    ]
+
+
+def _frame_batches(frame: Frame) -> Batches:
+    for batches in frame.partitions(1):
+        yield from batches
+
+
+def _disk_error(op: Op, error: OSError) -> StageError:
+    message = f"a result does not fit on disk: {error.strerror or error}"
+    return StageError(
+        message,
+        stage=op.path,
+        step=op.path,
+        error_type="DiskFull",
+        help="free space, set TMPDIR to a larger disk, or give the run more memory with --memory",
+    )
+
+
+def _sink_error(op: Sink, error: SinkError, env: RunEnvironment) -> StageError:
+    return StageError(
+        env.masked(error.message),
+        stage=op.path,
+        step=f"io.{op.step}",
+        error_type=error.error_type,
+        help=error.help,
+    )

@@ -1,0 +1,183 @@
+"""A step as a stream: its input in calls of the right size, its results in order, its rejections aside.
+
+`map`, `filter` and `flat` steps are called with one batch after the other (several at a time when the
+policy allows it); a `table` step is called once with all rows.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Protocol
+
+import pyarrow as pa
+
+from heddle.errors import StageError
+from heddle.logical.plan import Step
+from heddle.physical.batches import Batches, at_least_one, empty_batch, in_tables
+from heddle.physical.calls import Caller, FailedCall
+from heddle.physical.cancel import CancelToken
+from heddle.physical.environment import RunEnvironment
+from heddle.physical.failures import StageFailed
+from heddle.udf_bridge.transport import (
+    CallResult,
+    Rejection,
+    StepBinding,
+    StepFailure,
+    StepSession,
+)
+
+
+class RejectedRows(Protocol):
+    def __call__(
+        self, op: Step, rows: pa.Table, rejection: Rejection, attempt: int
+    ) -> None:
+        """Takes the rejected rows; raises `StageFailed` when no handler would get them."""
+        ...
+
+
+def stream_step(
+    op: Step,
+    batches: Batches | None,
+    env: RunEnvironment,
+    stop: CancelToken,
+    reject: RejectedRows,
+) -> Batches:
+    """Batches of the step's output, at least one when it has an output. Raises `StageFailed`, `Cancelled`."""
+    try:
+        session = env.transport.open(_binding(op, env))
+    except StepFailure as failure:
+        raise StageFailed(op, _error(op, failure, 1, env)) from failure
+    try:
+        if batches is None:
+            yield from _source(op, session, env, stop)
+        else:
+            yield from _calls(op, session, batches, env, stop, reject)
+    finally:
+        if batches is not None:
+            batches.close()
+        session.close()
+
+
+def _source(
+    op: Step, session: StepSession, env: RunEnvironment, stop: CancelToken
+) -> Batches:
+    context = Caller(op, session, env, stop).context(0, 1)
+    produced = session.batches(context)
+    try:
+        if op.row is not None and op.row.complete:
+            yield from at_least_one(produced, op.row.arrow())
+        else:
+            yield from produced
+    except StepFailure as failure:
+        raise StageFailed(op, _error(op, failure, 1, env)) from failure
+
+
+def _calls(
+    op: Step,
+    session: StepSession,
+    batches: Batches,
+    env: RunEnvironment,
+    stop: CancelToken,
+    reject: RejectedRows,
+) -> Batches:
+    caller = Caller(op, session, env, stop)
+    inputs = _inputs(op, batches, env)
+    schema = op.row.arrow() if op.row is not None and op.row.complete else None
+    empty = True
+    for rows, result in _results(op, caller, inputs, env):
+        for rejection in result.rejections:
+            reject(op, rows, rejection, 1)
+        if result.output is None:
+            continue
+        for batch in result.output.to_batches():
+            if batch.num_rows:
+                empty = False
+                yield batch
+        schema = schema or result.output.schema
+    if empty and schema is not None:
+        yield empty_batch(schema)
+
+
+def _inputs(op: Step, batches: Batches, env: RunEnvironment) -> Iterator[pa.Table]:
+    """The tables to call with. A row-wise step without rows is called only to learn an unknown schema."""
+    if op.call.signature.rows == "table":
+        yield pa.Table.from_batches(list(batches))
+        return
+    first = next(batches)
+    rows = op.policy.batch_max_rows or env.batch_rows
+
+    def all_batches() -> Iterator[pa.RecordBatch]:
+        yield first
+        yield from batches
+
+    called = False
+    for table in in_tables(all_batches(), rows):
+        called = True
+        yield table
+    unknown = op.row is not None and not op.row.complete
+    if not called and unknown:
+        yield pa.Table.from_batches([first])
+
+
+def _results(
+    op: Step, caller: Caller, inputs: Iterator[pa.Table], env: RunEnvironment
+) -> Iterator[tuple[pa.Table, CallResult]]:
+    """Calls and their results, in the order of the input, `concurrency` of them at a time."""
+    at_once = op.policy.concurrency or 1
+    if at_once == 1 or op.call.signature.rows == "table":
+        for number, rows in enumerate(inputs):
+            yield rows, _call(op, caller, rows, number, env)
+        return
+    window: deque[tuple[pa.Table, Future[CallResult]]] = deque()
+    with ThreadPoolExecutor(at_once, thread_name_prefix="heddle-step") as pool:
+        try:
+            for number, rows in enumerate(inputs):
+                window.append((rows, pool.submit(_call, op, caller, rows, number, env)))
+                if len(window) >= at_once:
+                    done_rows, done = window.popleft()
+                    yield done_rows, done.result()
+            while window:
+                done_rows, done = window.popleft()
+                yield done_rows, done.result()
+        finally:
+            for _, waiting in window:
+                waiting.cancel()
+
+
+def _call(
+    op: Step, caller: Caller, rows: pa.Table, number: int, env: RunEnvironment
+) -> CallResult:
+    try:
+        return caller.call(rows, number)
+    except FailedCall as failed:
+        raise StageFailed(
+            op, _error(op, failed.failure, failed.attempt, env), rows
+        ) from failed.failure
+
+
+def _binding(op: Step, env: RunEnvironment) -> StepBinding:
+    call = op.call
+    return StepBinding(
+        path=op.path,
+        module=call.module,
+        signature=call.signature,
+        config=env.resolver.config(op),
+        resources=env.resolver.resources(op),
+        base=str(env.base),
+        output=op.row.arrow() if op.row is not None and op.row.complete else None,
+    )
+
+
+def _error(
+    op: Step, failure: StepFailure, attempt: int, env: RunEnvironment
+) -> StageError:
+    return StageError(
+        env.masked(failure.message),
+        stage=op.path,
+        step=op.call.callee,
+        error_type=failure.error_type,
+        stack_trace=env.masked(failure.stack_trace),
+        attempt=attempt,
+    )
