@@ -264,7 +264,7 @@ class HandlerItem:
 
 @dataclass(frozen=True, slots=True)
 class Param:
-    """`name: type [= value]` in a workflow's header; `type_text` is as written."""
+    """`name: type [= value]` in a workflow's header; `type_text` is as written, evenly spaced."""
 
     name: Ident
     type_text: str
