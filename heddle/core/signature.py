@@ -19,10 +19,14 @@ InputMode = Literal["none", "required", "optional"]
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A place for a resource: `<name=…>` takes a resource of type `resource` of the same module."""
+    """A place for a resource: `<name=…>` takes a resource of type `resource` of the same module.
+
+    A slot that is not `required` may stay empty, because the step's own config can say what it needs.
+    """
 
     name: str
     resource: str
+    required: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,8 @@ class ModuleSignature:
     """What an import resolves to. `readers` are the steps that a name means at the head of a pipeline
     (`io.csv` reads there and writes when something is piped into it); `steps` all others.
 
-    `code_hash` names the code that will run, so that a run stays on what it was planned with.
+    `code_hash` names the code that will run, so that a run stays on what it was planned with; `origin` is
+    the file it came from, or the name of an installed Python module.
     """
 
     path: str
@@ -85,6 +90,7 @@ class ModuleSignature:
     readers: dict[str, StepSignature] = field(default_factory=dict)
     resources: dict[str, ResourceSignature] = field(default_factory=dict)
     code_hash: str = ""
+    origin: str = ""
     doc: str = ""
 
     def step(self, name: str, *, head: bool) -> StepSignature | None:

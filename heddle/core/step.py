@@ -1,0 +1,135 @@
+"""What a step is given besides its rows: its settings (`StepConfig`) and its call (`StepContext`)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar, runtime_checkable
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from heddle.core.resource import ResourceConfig
+from heddle.core.settings import Settings
+
+ResourceConfigT = TypeVar("ResourceConfigT", bound=ResourceConfig)
+
+RowSelection: TypeAlias = Any
+"""Rows of a call's input: a boolean mask with one value a row, or row numbers. Arrow, NumPy, pandas and
+Polars columns and plain lists are taken."""
+
+
+class Transient(Exception):
+    """Raise this, or a subclass, for a failure that another attempt may cure. An exception class of your
+    own may instead have the attribute `transient = True`."""
+
+    transient = True
+
+
+class StepConfig(Settings, Generic[ResourceConfigT]):
+    """What a step accepts in its `{…}`: a subclass names the settings by annotations.
+
+    `StepConfig[VaultConfig]` says in addition whose resource the step uses.
+    """
+
+    def __init__(
+        self, *, resource: Any = None, resources: Mapping[str, Any] | None = None, **values: Any
+    ) -> None:
+        super().__init__(**values)
+        self._resources = dict(resources or ({} if resource is None else {"resource": resource}))
+
+    @property
+    def resource(self) -> Any:
+        """The resource of a step that has one slot. Raises `AttributeError` when it has none or several."""
+        if len(self._resources) != 1:
+            slots = ", ".join(f"`{slot}`" for slot in self._resources) or "none"
+            raise AttributeError(f"`config.resource` needs exactly one resource; this step was given {slots}")
+        return next(iter(self._resources.values()))
+
+    @property
+    def resources(self) -> Mapping[str, Any]:
+        """The resources by slot."""
+        return self._resources
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedRows:
+    """One `reject` of a step: numbers of rows of the call's input, ascending."""
+
+    rows: pa.Int64Array
+    reason: str
+    error_type: str
+
+
+class StepContext:
+    """The call: its run, and the way to refuse single rows.
+
+    `deadline` is the moment on the monotonic clock at which the call is given up, in seconds, or None.
+    `log` writes to the run's log, which is stderr.
+    """
+
+    def __init__(
+        self,
+        *,
+        run_id: str = "",
+        workflow: str = "",
+        step: str = "",
+        attempt: int = 1,
+        idempotency_key: str | None = None,
+        deadline: float | None = None,
+        cancelled: Callable[[], bool] | None = None,
+        row_count: int | None = None,
+    ) -> None:
+        self.run_id = run_id
+        self.workflow = workflow
+        self.step = step
+        self.attempt = attempt
+        self.idempotency_key = idempotency_key
+        self.deadline = deadline
+        self.log = logging.getLogger(f"heddle.steps.{step or 'step'}")
+        self.rejections: list[RejectedRows] = []
+        self._cancelled = cancelled
+        self._row_count = row_count
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the run is being stopped; a long call should look now and then."""
+        return self._cancelled is not None and self._cancelled()
+
+    def reject(self, rows: RowSelection, reason: str, *, error_type: str = "Rejected") -> None:
+        """Refuse rows of this call's input; they go to the handler with `reason`, the others pass.
+
+        A null in a mask refuses nothing. The function may return its result with or without the refused
+        rows. Raises `ValueError` for a mask of another length and for row numbers out of range.
+        """
+        numbers = _row_numbers(rows, self._row_count)
+        if len(numbers):
+            self.rejections.append(RejectedRows(numbers, reason, error_type))
+
+
+@runtime_checkable
+class _ArrowStream(Protocol):
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object: ...
+
+
+def _row_numbers(rows: RowSelection, row_count: int | None) -> pa.Int64Array:
+    column = pa.chunked_array(rows) if isinstance(rows, _ArrowStream) else pa.array(rows)
+    if isinstance(column, pa.ChunkedArray):
+        column = column.combine_chunks()
+    if len(column) == 0:
+        return pa.array([], pa.int64())
+    if pa.types.is_boolean(column.type):
+        if row_count is not None and len(column) != row_count:
+            raise ValueError(
+                f"the mask given to `reject` has {len(column)} values, but the input has {row_count} rows"
+            )
+        return pc.indices_nonzero(pc.fill_null(column, False)).cast(pa.int64())
+    if not pa.types.is_integer(column.type):
+        raise ValueError(f"`reject` takes a boolean mask or row numbers, not {column.type} values")
+    numbers = pc.unique(column.cast(pa.int64())).drop_null().sort()
+    if len(numbers) and (
+        numbers[0].as_py() < 0 or (row_count is not None and numbers[-1].as_py() >= row_count)
+    ):
+        raise ValueError(f"`reject` was given a row number that is not in 0…{(row_count or 0) - 1}")
+    return numbers

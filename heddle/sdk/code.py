@@ -1,0 +1,205 @@
+"""User code by content: which files a Python file runs, their hash, and its import under a private name.
+
+`closure_of` follows a file's imports to the files of the project that they reach; `execute` imports the
+file as a member of a private package whose name holds the hash. So two versions of a file live side by
+side, sibling modules import each other, and `sys.path` stays as it is.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import hashlib
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from pathlib import Path
+from types import CodeType, ModuleType
+from typing import Any
+
+PACKAGE_PREFIX = "heddle_code_"
+FILES_MAX = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """A file to run with the project files that it imports, and the hash over all of them.
+
+    `roots` are the folders whose modules it may import by their plain names, nearest first.
+    """
+
+    path: Path
+    roots: tuple[Path, ...]
+    files: tuple[Path, ...]
+    hash: str
+
+    @property
+    def package(self) -> str:
+        return _package_of(self.path, self.hash)
+
+    @property
+    def module(self) -> str:
+        return _module_of(self.path, self.hash)
+
+
+def executed(path: Path, code_hash: str) -> ModuleType | None:
+    """The module that `execute` made of this content of the file, even if the file has changed since."""
+    return sys.modules.get(_module_of(path, code_hash))
+
+
+def _package_of(path: Path, code_hash: str) -> str:
+    """The private package; its name tells apart both contents and places."""
+    return PACKAGE_PREFIX + hashlib.sha256(f"{code_hash}\0{path}".encode()).hexdigest()[:20]
+
+
+def _module_of(path: Path, code_hash: str) -> str:
+    name = path.parent.name if path.name == "__init__.py" else path.stem
+    return f"{_package_of(path, code_hash)}.{name}"
+
+
+def closure_of(path: Path, roots: Sequence[Path]) -> Code:
+    """The file and every file below `roots` that it may import, however deep. Raises `OSError`."""
+    path = path.resolve()
+    folder = path.parent.parent if path.name == "__init__.py" else path.parent
+    folders = tuple(dict.fromkeys([folder, *(root.resolve() for root in roots)]))
+    contents: dict[Path, bytes] = {}
+    waiting = [path, *(_python_files(path.parent) if path.name == "__init__.py" else ())]
+    while waiting and len(contents) < FILES_MAX:
+        file = waiting.pop()
+        if file in contents:
+            continue
+        contents[file] = file.read_bytes()
+        waiting += _imported(contents[file], file, folders)
+    digest = hashlib.sha256()
+    for file in sorted(contents):
+        digest.update(f"{file.name}\0{len(contents[file])}\0".encode())
+        digest.update(contents[file])
+    return Code(path, folders, tuple(sorted(contents)), digest.hexdigest())
+
+
+def execute(code: Code) -> ModuleType:
+    """Import the file; code that was imported before is given as it is. Raises what the code raises."""
+    if code.module in sys.modules:
+        return sys.modules[code.module]
+    if code.package not in sys.modules:
+        package = ModuleType(code.package)
+        package.__path__ = [str(root) for root in code.roots]
+        sys.modules[code.package] = package
+    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Finder())
+    try:
+        return importlib.import_module(code.module)
+    except BaseException:
+        for name in [n for n in sys.modules if n == code.package or n.startswith(code.package + ".")]:
+            del sys.modules[name]
+        raise
+
+
+class _Finder(MetaPathFinder):
+    """Finds members of the private packages."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if not fullname.startswith(PACKAGE_PREFIX) or path is None:
+            return None
+        spec = PathFinder.find_spec(fullname, path)
+        if spec is not None and isinstance(spec.loader, SourceFileLoader):
+            spec.loader = _Loader(fullname, spec.loader.path)
+        return spec
+
+
+class _Loader(SourceFileLoader):
+    """Compiles the source anew, so that a stale bytecode file can never stand in for it, and gives the
+    module an `__import__` that finds the project's own modules."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        code: CodeType = self.source_to_code(self.get_data(self.path), self.path)
+        return code
+
+    def exec_module(self, module: ModuleType) -> None:
+        package = module.__name__.partition(".")[0]
+        roots = tuple(Path(root) for root in sys.modules[package].__path__)
+        module.__dict__["__builtins__"] = {**vars(builtins), "__import__": _Importer(package, roots)}
+        super().exec_module(module)
+
+
+@dataclass(frozen=True, slots=True)
+class _Importer:
+    """`__import__` for code of a private package: `import helpers` means the project's `helpers.py`."""
+
+    package: str
+    roots: tuple[Path, ...]
+
+    def __call__(
+        self,
+        name: str,
+        globals: Mapping[str, Any] | None = None,
+        locals: Mapping[str, Any] | None = None,
+        fromlist: Sequence[str] | None = (),
+        level: int = 0,
+    ) -> ModuleType:
+        top = name.partition(".")[0]
+        if level or _find(top, self.roots) is None:
+            return builtins.__import__(name, globals, locals, fromlist or (), level)
+        private = f"{self.package}.{name}"
+        importlib.import_module(private)
+        if not fromlist:
+            return sys.modules[f"{self.package}.{top}"]
+        return builtins.__import__(private, globals, locals, fromlist, 0)
+
+
+def _find(top: str, roots: Sequence[Path]) -> Path | None:
+    """The project file that the top-level name means."""
+    for root in roots:
+        for candidate in (root / f"{top}.py", root / top / "__init__.py"):
+            if candidate.is_file():
+                return candidate
+    return None
+
+
+def _imported(content: bytes, file: Path, roots: Sequence[Path]) -> Iterator[Path]:
+    try:
+        tree = ast.parse(content)
+    except (SyntaxError, ValueError):
+        return
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names=names):
+                for alias in names:
+                    yield from _files_of(alias.name.split("."), roots)
+            case ast.ImportFrom(module=module, names=names, level=0) if module:
+                yield from _files_of(module.split("."), roots)
+                for alias in names:
+                    yield from _files_of([*module.split("."), alias.name], roots)
+            case ast.ImportFrom(module=module, names=names, level=level):
+                start = file.parents[level - 1] if level <= len(file.parents) else file.parent
+                parts = module.split(".") if module else []
+                yield from _files_of(parts, [start])
+                for alias in names:
+                    yield from _files_of([*parts, alias.name], [start])
+
+
+def _files_of(parts: Sequence[str], roots: Sequence[Path]) -> Iterator[Path]:
+    """The files that importing the dotted name runs, packages included."""
+    if not parts:
+        return
+    found = _find(parts[0], roots)
+    if found is None:
+        return
+    yield found
+    folder = found.parent
+    for part in parts[1:]:
+        inner = _find(part, [folder])
+        if inner is None or found.name != "__init__.py":
+            return
+        yield inner
+        found, folder = inner, inner.parent
+
+
+def _python_files(folder: Path) -> list[Path]:
+    return [f for f in folder.rglob("*.py") if "__pycache__" not in f.parts]

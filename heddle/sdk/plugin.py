@@ -1,0 +1,170 @@
+"""`Plugin`: the registry by which a Python file offers steps and resources under a namespace.
+
+The decorators leave the functions as they are. `Plugin.signature` gives what the plugin offers as plain
+data, for the checker and the optimizer; the engine calls the functions through `steps` and `resources`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from difflib import get_close_matches
+from typing import Any, TypeVar
+
+from heddle.core.settings import Settings
+from heddle.core.signature import InputMode, ModuleSignature, ResourceSignature, Rows, StepSignature
+from heddle.core.types import OPEN_ROW
+from heddle.sdk.binding import (
+    PluginError,
+    Properties,
+    ResourceFunction,
+    ResourceSpec,
+    RowSpec,
+    StepFunction,
+    bind_resource,
+    bind_step,
+    row_of,
+    settings_of,
+    slots_of,
+    with_properties,
+)
+from heddle.sdk.describe import describe
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Plugin:
+    """`namespace` is the name that programs import: `import "fraud-score/detect"`."""
+
+    def __init__(self, namespace: str, *, doc: str = "") -> None:
+        if not namespace or namespace != namespace.strip() or namespace.startswith((".", "/")):
+            raise PluginError(f'a namespace is a name such as "security" or "team/risk", not {namespace!r}')
+        self.namespace = namespace
+        self.doc = doc
+        self.steps: dict[str, StepFunction] = {}
+        self.resources: dict[str, ResourceFunction] = {}
+
+    def resource(self, name: str) -> Callable[[F], F]:
+        """Register a function from a `ResourceConfig` to a `Resource`."""
+
+        def register(function: F) -> F:
+            self._add_resource(bind_resource(function, name))
+            return function
+
+        return register
+
+    def step(
+        self,
+        name: str,
+        *,
+        resource: ResourceSpec | None = None,
+        rows: Rows = "table",
+        passthrough: bool = False,
+        deterministic: bool | None = None,
+        idempotent: bool | None = None,
+        effect: bool | None = None,
+        output: RowSpec | None = None,
+    ) -> Callable[[F], F]:
+        """Register a function as a step.
+
+        `resource` names the resource that the step uses, or maps slot names to resources. `output` gives
+        the output's columns where the return annotation does not.
+        """
+        slots = slots_of(resource, f"step `{name}`")
+        properties = Properties(rows, passthrough, deterministic, idempotent, effect, False, slots)
+
+        def register(function: F) -> F:
+            self._add_step(bind_step(function, name, properties, output))
+            return function
+
+        return register
+
+    def declare(
+        self,
+        name: str,
+        *,
+        config: type[Settings] | None = None,
+        input: RowSpec = OPEN_ROW,
+        input_mode: InputMode = "required",
+        output: RowSpec | None = OPEN_ROW,
+        output_from_config: bool = False,
+        resource: ResourceSpec | None = None,
+        resource_required: bool = True,
+        rows: Rows = "table",
+        passthrough: bool = False,
+        deterministic: bool | None = None,
+        idempotent: bool | None = None,
+        effect: bool | None = None,
+        doc: str = "",
+    ) -> None:
+        """Register a step by its signature alone: programs that use it check, but do not run.
+
+        With `output_from_config` its columns depend on its settings. `resource_required=False` lets the
+        settings stand in for the resource.
+        """
+        where = f"step `{name}`"
+        signature = StepSignature(
+            name=name,
+            input_mode=input_mode,
+            input=row_of(input, where),
+            output=None if output is None else row_of(output, where),
+            output_from_config=output_from_config,
+            config=settings_of(config, where),
+            runnable=False,
+            doc=doc,
+        )
+        slots = tuple(replace(slot, required=resource_required) for slot in slots_of(resource, where))
+        properties = Properties(rows, passthrough, deterministic, idempotent, effect, False, slots)
+        self._add_step(StepFunction(with_properties(signature, properties, where), None, (), config))
+
+    def declare_resource(self, name: str, *, config: type[Settings] | None = None, doc: str = "") -> None:
+        """Register a resource by its settings alone."""
+        signature = ResourceSignature(name, settings_of(config, f"resource `{name}`"), False, doc)
+        self._add_resource(ResourceFunction(signature, None, config, config is not None))
+
+    def signature(self, path: str = "", code_hash: str = "", origin: str = "") -> ModuleSignature:
+        """What the plugin offers, under the import path `path`. Raises `PluginError` for a step whose
+        resource was never registered."""
+        for step in self.steps.values():
+            for slot in step.signature.slots:
+                if slot.resource not in self.resources:
+                    raise PluginError(self._no_resource(step.signature.name, slot.resource))
+        return ModuleSignature(
+            path=path or self.namespace,
+            namespace=self.namespace,
+            steps={name: step.signature for name, step in self.steps.items()},
+            resources={name: resource.signature for name, resource in self.resources.items()},
+            code_hash=code_hash,
+            origin=origin,
+            doc=self.doc,
+        )
+
+    def serve(self) -> None:
+        """Show what the plugin offers. The engine loads the plugin into its own process, so there is
+        nothing to keep running."""
+        sys.stdout.write(describe(self.signature()))
+        sys.stdout.write(
+            "\nNothing needs to be started: `heddle run` loads this file where a program says "
+            f'import "{self.namespace}".\n'
+        )
+
+    def _no_resource(self, step: str, resource: str) -> str:
+        near = get_close_matches(resource, self.resources, n=1)
+        cure = f"did you mean `{near[0]}`?" if near else f'add @plugin.resource(name="{resource}")'
+        return (
+            f"step `{step}` uses the resource `{resource}`, which the plugin `{self.namespace}` "
+            f"does not have; {cure}"
+        )
+
+    def _add_step(self, step: StepFunction) -> None:
+        name = step.signature.name
+        if name in self.steps:
+            raise PluginError(f"the plugin `{self.namespace}` has two steps `{name}`; rename one of them")
+        self.steps[name] = step
+
+    def _add_resource(self, resource: ResourceFunction) -> None:
+        name = resource.signature.name
+        if name in self.resources:
+            raise PluginError(f"the plugin `{self.namespace}` has two resources `{name}`; rename one of them")
+        self.resources[name] = resource
