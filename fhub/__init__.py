@@ -1,0 +1,1 @@
+"""The connectors that come with Heddle, each a plugin written only against the SDK."""

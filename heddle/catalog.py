@@ -1,0 +1,251 @@
+"""The project's catalog: import paths -> modules, and the columns of what only its settings can tell.
+
+`ProjectCatalog` implements the checker's `Catalog` over a project's folder, the installed plugins, files
+and `heddle.lock`. It never asks a service; what cannot be known offline is an open row and a warning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from pathlib import Path
+from pkgutil import iter_modules
+
+from heddle.config import Project, shown_path
+from heddle.core.config import ConfigValue
+from heddle.core.signature import ModuleSignature, StepSignature
+from heddle.core.types import OPEN_ROW, Column, RowType, parse_type, row_of_schema
+from heddle.diagnostics import did_you_mean
+from heddle.frontend.catalog import CatalogProblem
+from heddle.frontend.typed import ConfigData, EnvRef, ParamRef, SecretRef
+from heddle.lockfile import LockFile
+from heddle.sdk.loader import LoadProblem, load_installed, load_module
+from heddle.std.columns import ColumnProblem, output_row
+from heddle.std.signatures import STD_MODULES
+
+ENTRY_POINTS = "heddle.plugins"
+OTHER_LANGUAGE_FILE = "heddle-plugin.toml"
+LOAD_CODES: Mapping[str, str] = {
+    "missing": "HD0401",
+    "syntax": "HD0402",
+    "import": "HD0402",
+    "registration": "HD0403",
+    "namespace": "HD0404",
+    "empty": "HD0405",
+}
+
+
+@dataclass
+class ProjectCatalog:
+    """What one program can import. Modules and files are looked at once."""
+
+    project: Project
+    program_path: Path
+    _modules: dict[str, ModuleSignature | CatalogProblem] = field(default_factory=dict, init=False)
+    _lock: LockFile | None = field(default=None, init=False)
+
+    @property
+    def folder(self) -> Path:
+        """The program's folder, where relative paths start."""
+        return self.program_path.resolve().parent
+
+    def module(self, path: str) -> ModuleSignature | CatalogProblem:
+        if path not in self._modules:
+            self._modules[path] = self._resolve(path)
+        return self._modules[path]
+
+    def infer_row(
+        self,
+        module: ModuleSignature,
+        step: StepSignature,
+        config: Mapping[str, ConfigData],
+        input_row: RowType | None,
+    ) -> tuple[RowType, CatalogProblem | None]:
+        if module.path == "std/io":
+            return self._file_row(step.name, config)
+        if module.path == "std/col":
+            row = output_row(step.name, config, input_row or OPEN_ROW)
+            if isinstance(row, ColumnProblem):
+                return OPEN_ROW, CatalogProblem("HD0410", "error", row.message, row.help)
+            return row, None
+        if isinstance(schema := config.get("schema"), dict):
+            return _written_row(schema), None
+        return self._locked_row(module, step, config)
+
+    def overlay(self, kind: str, name: str) -> Mapping[str, ConfigData]:
+        return self.project.overlay(kind, name)
+
+    def parameters(self) -> Mapping[str, ConfigData]:
+        return self.project.parameters()
+
+    def _resolve(self, path: str) -> ModuleSignature | CatalogProblem:
+        kind, _, rest = path.partition("/")
+        try:
+            if kind == "std":
+                return STD_MODULES.get(path) or _missing(path, ["the standard library"], list(STD_MODULES))
+            if kind == "fhub":
+                return _connector(path, rest)
+            if kind in (".", ".."):
+                return self._local(path, [self.folder / path])
+            if kind == "local" and rest:
+                return self._local(path, [self.project.root / path, self.folder / path])
+            return self._plugin(path)
+        except LoadProblem as problem:
+            return _load_problem(path, problem)
+
+    def _local(self, path: str, places: list[Path]) -> ModuleSignature | CatalogProblem:
+        places = list(dict.fromkeys(place.resolve() for place in places))
+        for place in places:
+            if (place / OTHER_LANGUAGE_FILE).is_file():
+                return _other_language(path, place)
+            for file in (place.with_name(place.name.removesuffix(".py") + ".py"), place / "__init__.py"):
+                if file.is_file():
+                    return load_module(file, path, roots=(self.project.root,)).signature
+        near = [f"{path.rpartition('/')[0]}/{name}" for place in places for name in _modules_in(place.parent)]
+        looked = [shown_path(place.with_name(place.name.removesuffix(".py") + ".py")) for place in places]
+        return _missing(path, looked, near)
+
+    def _plugin(self, path: str) -> ModuleSignature | CatalogProblem:
+        if path in self.project.plugins:
+            return self._listed_plugin(path, self.project.root / self.project.plugins[path])
+        installed = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
+        if path in installed:
+            module_name = installed[path].value.partition(":")[0]
+            return load_installed(module_name, path, namespace=path).signature
+        known = [*self.project.plugins, *installed, *STD_MODULES, *(f"fhub/{n}" for n in connectors())]
+        local = [f"./{name}" for name in _modules_in(self.folder)]
+        if f"./{path}" in local:
+            return CatalogProblem(
+                "HD0401",
+                "error",
+                f'there is no module "{path}"',
+                f'a file beside the program is imported as "./{path}"; '
+                f'or list it in heddle.toml: [plugins] "{path}" = "{path}.py"',
+            )
+        return _missing(path, ["[plugins] of heddle.toml", "the installed plugins"], known)
+
+    def _listed_plugin(self, path: str, place: Path) -> ModuleSignature | CatalogProblem:
+        if (place / OTHER_LANGUAGE_FILE).is_file():
+            return _other_language(path, place)
+        file = place / "__init__.py" if place.is_dir() else place
+        if not file.is_file():
+            return CatalogProblem(
+                "HD0401",
+                "error",
+                f'the plugin "{path}" is not where heddle.toml says: there is no {shown_path(file)}',
+                "correct its path under [plugins]; paths there start at heddle.toml's folder",
+            )
+        return load_module(file, path, namespace=path, roots=(self.project.root,)).signature
+
+    def _file_row(self, step: str, config: Mapping[str, ConfigData]) -> tuple[RowType, CatalogProblem | None]:
+        from heddle.std.readers import ReaderError, describe
+
+        plain = {key: self._known(value) for key, value in config.items()}
+        unknown = [key for key, value in plain.items() if isinstance(value, EnvRef | SecretRef | ParamRef)]
+        if unknown:
+            return OPEN_ROW, CatalogProblem(
+                "HD0406",
+                "warning",
+                f"the columns are known only when the program runs, because `{unknown[0]}` is",
+                "the checks that need them are made then; a `schema` here would allow them now",
+            )
+        values: dict[str, ConfigValue] = {k: _plain(v) for k, v in plain.items()}
+        try:
+            return row_of_schema(describe(step, values, self.folder)), None
+        except ReaderError as error:
+            code = "HD0407" if error.kind == "missing" else "HD0408"
+            severity = "warning" if error.kind in ("missing", "unreachable") else "error"
+            return OPEN_ROW, CatalogProblem(code, severity, error.message, error.help)
+
+    def _known(self, value: ConfigData) -> ConfigData:
+        """A workflow parameter's value where it has one."""
+        if isinstance(value, ParamRef):
+            return self.parameters().get(value.name, value)
+        return value
+
+    def _locked_row(
+        self, module: ModuleSignature, step: StepSignature, config: Mapping[str, ConfigData]
+    ) -> tuple[RowType, CatalogProblem | None]:
+        if self._lock is None:
+            self._lock = LockFile.read(self.project.root)
+        if self._lock.problem is not None:
+            return OPEN_ROW, CatalogProblem("HD0411", "warning", *self._lock.problem)
+        row = self._lock.row(module, step, config)
+        if row is not None:
+            return row, None
+        return OPEN_ROW, CatalogProblem(
+            "HD0409",
+            "warning",
+            f"the columns of this `{step.name}` are not known yet",
+            "they are checked when the program runs; `heddle.lock` has no entry for it",
+        )
+
+
+def connectors() -> list[str]:
+    """The names of the connectors in `fhub`."""
+    import fhub
+
+    return sorted(m.name for m in iter_modules(fhub.__path__) if m.ispkg)
+
+
+def _connector(path: str, name: str) -> ModuleSignature | CatalogProblem:
+    if name not in connectors():
+        return _missing(path, ["the connectors that come with Heddle"], [f"fhub/{n}" for n in connectors()])
+    return load_installed(f"fhub.{name}", path, namespace=path).signature
+
+
+def _modules_in(folder: Path) -> Iterator[str]:
+    if not folder.is_dir():
+        return
+    for entry in sorted(folder.iterdir()):
+        if entry.suffix == ".py" and entry.name != "__init__.py":
+            yield entry.stem
+        elif entry.is_dir() and any((entry / n).is_file() for n in ("__init__.py", OTHER_LANGUAGE_FILE)):
+            yield entry.name
+
+
+def _missing(path: str, looked: list[str], known: list[str]) -> CatalogProblem:
+    near = did_you_mean(path, known)
+    places = " and ".join(looked)
+    hint = f'did you mean "{near}"? ' if near else ""
+    return CatalogProblem(
+        "HD0401", "error", f'there is no module "{path}"', f"{hint}it was looked for in {places}"
+    )
+
+
+def _other_language(path: str, place: Path) -> CatalogProblem:
+    return CatalogProblem(
+        "HD0412",
+        "error",
+        f'the module "{path}" is a plugin in another language, which is unsupported',
+        f"{shown_path(place / OTHER_LANGUAGE_FILE)} says so; only Python modules can be loaded",
+    )
+
+
+def _load_problem(path: str, problem: LoadProblem) -> CatalogProblem:
+    place = shown_path(problem.path) if problem.path.is_absolute() else str(problem.path)
+    where = f"{place}:{problem.line}" if problem.line else place
+    message = f'the module "{path}" cannot be loaded: {problem.message}'
+    help = f"see {where}" + (f"; {problem.help}" if problem.help else "")
+    return CatalogProblem(LOAD_CODES[problem.kind], "error", message, help)
+
+
+def _written_row(schema: Mapping[str, ConfigData]) -> RowType:
+    columns = []
+    for name, text in schema.items():
+        type_, nullable = parse_type(str(text))
+        columns.append(Column(name, type_, nullable))
+    return RowType(tuple(columns))
+
+
+def _plain(value: ConfigData) -> ConfigValue:
+    match value:
+        case EnvRef() | SecretRef() | ParamRef():
+            return None
+        case list():
+            return [_plain(item) for item in value]
+        case dict():
+            return {key: _plain(item) for key, item in value.items()}
+        case _:
+            return value

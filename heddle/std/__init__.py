@@ -1,0 +1,1 @@
+"""The built-in modules: what they offer (`signatures`), readers, sinks, and columns as SQL."""
