@@ -1,0 +1,96 @@
+"""Drafts: the relations of a program with their names resolved, before they have rows.
+
+`statements.py` makes them, `typing.py` gives each a row; a draft becomes one node of the typed program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from heddle.core.types import OPEN_ROW, RowType
+from heddle.diagnostics import Span
+from heddle.frontend import ast
+from heddle.frontend.checker.calls import ResolvedCall
+from heddle.frontend.checker.tables import Cell
+from heddle.frontend.typed import ParamBinding, Policy
+
+
+@dataclass(eq=False)
+class Draft:
+    """`number` is the order of making; `row` is None for a sink without output, and open while unknown."""
+
+    number: int
+    path: str
+    span: Span
+    row: RowType | None = field(default=OPEN_ROW, init=False)
+
+    @property
+    def key(self) -> str:
+        """The name under which SQL speaks of it."""
+        return f"q{self.number}"
+
+
+@dataclass(eq=False)
+class TableDraft(Draft):
+    rows: tuple[Mapping[str, Cell], ...]
+    columns: RowType
+
+
+@dataclass(eq=False)
+class ErrorsDraft(Draft):
+    """The error frame."""
+
+
+@dataclass(eq=False)
+class BrokenDraft(Draft):
+    """What could not be resolved; its row is open, so that it causes no second error."""
+
+    inputs: tuple[AnyDraft, ...]
+
+
+@dataclass(eq=False)
+class QueryDraft(Draft):
+    """`relations` maps names as written in the query to drafts; `piped` is its `input`."""
+
+    query: ast.Query
+    piped: AnyDraft | None
+    relations: Mapping[str, AnyDraft]
+    trap: str | None
+    policy: Policy
+    sql: str = field(default="", init=False)
+    prql: str = field(default="", init=False)
+    read: tuple[AnyDraft, ...] = field(default=(), init=False)
+    lineage: Mapping[str, tuple[AnyDraft, str]] = field(default_factory=dict, init=False)
+    demands: Mapping[AnyDraft, frozenset[str]] = field(default_factory=dict, init=False)
+    late: bool = field(default=False, init=False)
+    reduces: bool = field(default=True, init=False)
+
+
+@dataclass(eq=False)
+class StepDraft(Draft):
+    """`joined`: it stands in a query's from or join, and is evaluated once for the program."""
+
+    call: ResolvedCall
+    piped: AnyDraft | None
+    trap: str | None
+    policy: Policy
+    joined: bool
+    parameters: tuple[ParamBinding, ...] = field(default=(), init=False)
+
+
+AnyDraft: TypeAlias = TableDraft | ErrorsDraft | BrokenDraft | QueryDraft | StepDraft
+
+
+def inputs_of(draft: AnyDraft) -> tuple[AnyDraft, ...]:
+    match draft:
+        case QueryDraft(piped=piped, relations=relations):
+            every = ([piped] if piped else []) + list(relations.values())
+            return tuple(dict.fromkeys(every))
+        case StepDraft(piped=piped):
+            return (piped,) if piped else ()
+        case BrokenDraft(inputs=inputs):
+            return inputs
+        case _:
+            return ()

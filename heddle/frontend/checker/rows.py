@@ -1,0 +1,169 @@
+"""Rows: every draft gets its row type, in waves that keep compiled queries together.
+
+Drafts whose inputs have rows are typed at once; queries that wait only for each other go to the
+compiler in one call, because a call costs far more than a query. A failed query has an open row.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import assert_never
+
+from heddle.core.types import OPEN_ROW, RowType
+from heddle.diagnostics import Diagnostic, Source
+from heddle.frontend.catalog import Catalog
+from heddle.frontend.checker.drafts import (
+    AnyDraft,
+    BrokenDraft,
+    ErrorsDraft,
+    QueryDraft,
+    StepDraft,
+    TableDraft,
+    inputs_of,
+)
+from heddle.frontend.checker.edges import check_edge, output_row
+from heddle.frontend.checker.parameters import Parameters
+from heddle.frontend.checker.report import Report
+from heddle.frontend.prql.compiler import QueryCompiler
+from heddle.frontend.prql.request import CompiledQuery, FailedQuery, QueryRequest
+from heddle.frontend.typed import ERROR_FRAME_ROW
+
+
+class RowTyping:
+    """`ordered` are the typed drafts, inputs before readers: the order of the program's nodes."""
+
+    def __init__(
+        self,
+        source: Source,
+        catalog: Catalog,
+        compiler: QueryCompiler,
+        parameters: Parameters,
+        report: Report,
+    ) -> None:
+        self._source = source
+        self._catalog = catalog
+        self._compiler = compiler
+        self._parameters = parameters
+        self._report = report
+        self._by_key: dict[str, AnyDraft] = {}
+        self.ordered: list[AnyDraft] = []
+
+    def type_all(self, drafts: Iterable[AnyDraft]) -> None:
+        every = list(drafts)
+        readers: dict[AnyDraft, list[AnyDraft]] = {draft: [] for draft in every}
+        waiting = {draft: len(inputs_of(draft)) for draft in every}
+        for draft in every:
+            self._by_key[draft.key] = draft
+            for input_draft in inputs_of(draft):
+                readers[input_draft].append(draft)
+        ready = deque(draft for draft in every if waiting[draft] == 0)
+        queries: deque[QueryDraft] = deque()
+
+        def release(draft: AnyDraft) -> None:
+            for reader in readers[draft]:
+                waiting[reader] -= 1
+                if waiting[reader] == 0:
+                    ready.append(reader)
+
+        while ready or queries:
+            while ready:
+                draft = ready.popleft()
+                if isinstance(draft, QueryDraft):
+                    queries.append(draft)
+                else:
+                    self._type(draft)
+                    release(draft)
+            wave = self._wave(queries, readers, waiting)
+            self._compile(wave)
+            for query in wave:
+                for reader in readers[query]:
+                    if not isinstance(reader, QueryDraft) and waiting[reader] == 0:
+                        ready.append(reader)
+
+    def _wave(
+        self,
+        queries: deque[QueryDraft],
+        readers: dict[AnyDraft, list[AnyDraft]],
+        waiting: dict[AnyDraft, int],
+    ) -> list[QueryDraft]:
+        """The ready queries and all that wait only for them."""
+        wave: list[QueryDraft] = []
+        while queries:
+            query = queries.popleft()
+            wave.append(query)
+            for reader in readers[query]:
+                waiting[reader] -= 1
+                if waiting[reader] == 0 and isinstance(reader, QueryDraft):
+                    queries.append(reader)
+        return wave
+
+    def _type(self, draft: AnyDraft) -> None:
+        match draft:
+            case TableDraft(columns=columns):
+                draft.row = columns
+            case ErrorsDraft():
+                draft.row = ERROR_FRAME_ROW
+            case BrokenDraft():
+                draft.row = OPEN_ROW
+            case StepDraft():
+                self._type_step(draft)
+            case QueryDraft():
+                raise AssertionError("queries are compiled in waves")
+            case _:
+                assert_never(draft)
+        self.ordered.append(draft)
+        if draft.row is not None:
+            self._compiler.declare(draft.key, draft.row)
+
+    def _type_step(self, draft: StepDraft) -> None:
+        call = draft.call
+        input_row = draft.piped.row if draft.piped is not None else None
+        draft.parameters = self._parameters.bind(
+            call.settings, call.signature.config, call.span, input_row, joined=draft.joined
+        )
+        if input_row is not None:
+            check_edge(call, input_row, self._report)
+        inferred: RowType | None = None
+        if call.signature.output_from_config:
+            inferred, problem = self._catalog.infer_row(
+                call.module, call.signature, call.settings.values, input_row
+            )
+            if problem is not None:
+                severity = "warning" if problem.severity == "warning" else "error"
+                self._report.extend(
+                    [
+                        Diagnostic(
+                            problem.code, severity, problem.message, self._source, call.span, problem.help
+                        )
+                    ]
+                )
+        draft.row = output_row(call, input_row, inferred)
+
+    def _compile(self, wave: list[QueryDraft]) -> None:
+        requests = [
+            QueryRequest(
+                key=draft.key,
+                query=draft.query,
+                source=self._source,
+                input=draft.piped.key if draft.piped is not None else None,
+                relations={name: other.key for name, other in draft.relations.items()},
+            )
+            for draft in wave
+        ]
+        results = self._compiler.compile(requests)
+        for draft in wave:
+            self._take(draft, results[draft.key])
+            self.ordered.append(draft)
+
+    def _take(self, draft: QueryDraft, result: CompiledQuery | FailedQuery) -> None:
+        self._report.extend(result.diagnostics)
+        if isinstance(result, FailedQuery):
+            draft.row = OPEN_ROW
+            draft.late = True
+            return
+        draft.sql, draft.prql, draft.row = result.sql, result.prql, result.row
+        draft.late, draft.reduces = result.late, result.reduces
+        draft.read = tuple(self._by_key[key] for key in result.inputs)
+        draft.lineage = {name: (self._by_key[key], column) for name, (key, column) in result.lineage.items()}
+        draft.demands = {self._by_key[key]: names for key, names in result.demands.items()}
