@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import random
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -164,7 +165,7 @@ class Engine:
 
         plan = self.plan(program, options)
         configs = self._resolve(program, [plan])
-        return explain(plan, self._base, configs, os.cpu_count() or 1)
+        return explain(plan, self._base, Path(tempfile.gettempdir()), configs, os.cpu_count() or 1)
 
     def run(
         self,
@@ -193,7 +194,7 @@ class Engine:
         configs = self._resolve(program, plans)
         chance = random.Random()
         run_id = f"{chance.getrandbits(48):012x}"
-        with scratch_folder(run_id) as scratch:
+        with scratch_folder(run_id, Path(tempfile.gettempdir())) as scratch:
             transport = InlineTransport()
             try:
                 env = RunEnvironment(
@@ -320,11 +321,11 @@ def _file_sink(path: str) -> tuple[str, Mapping[str, ConfigData]]:
 def _used_handlers(program: TypedProgram, plan: LogicalPlan) -> list[Handler]:
     """The handlers that a failure of the plan can reach, a trap inside a handler included."""
     from heddle.frontend.typed import QueryNode, StepNode
-    from heddle.logical.plan import Fragment, Scan, Sink, Step
+    from heddle.logical.plan import Fragment, Sink, Step
 
     names: set[str] = set()
     for op in plan.ops.values():
-        if isinstance(op, Fragment | Scan | Sink | Step):
+        if isinstance(op, Fragment | Sink | Step):
             workflow = program.workflows.get(op.workflow)
             names |= {
                 t

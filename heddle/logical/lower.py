@@ -124,8 +124,10 @@ class _Lowering:
         self.ops: dict[OpId, Op] = {}
         self.next_id = len(program.nodes)
         self.workflow_of: dict[NodeId, str] = {}
-        for owner in (*program.workflows.values(), *program.handlers.values()):
-            self.workflow_of.update(dict.fromkeys(owner.nodes, owner.name))
+        for workflow in program.workflows.values():
+            self.workflow_of.update(dict.fromkeys(workflow.nodes, workflow.name))
+        for handler in program.handlers.values():
+            self.workflow_of.update(dict.fromkeys(handler.nodes, handler.name))
 
     def add(self, node: Node) -> None:
         match node:
@@ -168,18 +170,7 @@ class _Lowering:
         workflow = self.workflow_of.get(node.id, "")
         if call.module.path == "std/io":
             if node.input is None:
-                row = node.row
-                assert row is not None, "a reader gives rows"
-                return Scan(
-                    node.id,
-                    call.signature.name,
-                    call.config,
-                    row,
-                    node.path,
-                    node.span,
-                    workflow,
-                    node.trap,
-                )
+                return self._reader(node)
             source = self._readable(node.input)
             return Sink(
                 node.id,
@@ -206,6 +197,16 @@ class _Lowering:
             node.trap,
             node.policy,
         )
+
+    def _reader(self, node: StepNode) -> Scan | Fragment:
+        """A scan; under a trap of its own it is read by a fragment that can fail by itself."""
+        assert node.row is not None, "a reader gives rows"
+        step, config = node.call.signature.name, node.call.config
+        if node.trap is None:
+            return Scan(node.id, step, config, node.row, node.path, node.span)
+        scan_id = self._new_id()
+        self.ops[scan_id] = Scan(scan_id, step, config, node.row, node.path, node.span)
+        return replace(self._reading_all(scan_id, node.id), trap=node.trap)
 
     def _columns(self, node: StepNode, input_id: NodeId) -> Fragment | Step:
         """`col.cast` and `col.rename` are projections, so they become queries that the optimizer sees through."""
@@ -263,15 +264,19 @@ class _Lowering:
         self.ops[selected] = replace(fragment, limit=limit)
         return selected
 
-    def _select_all(self, op_id: OpId, trap: str | None = None) -> OpId:
+    def _select_all(self, op_id: OpId) -> OpId:
+        fragment = self._reading_all(op_id, self._new_id())
+        self.ops[fragment.id] = fragment
+        return fragment.id
+
+    def _reading_all(self, op_id: OpId, own_id: OpId) -> Fragment:
+        """A fragment with id `own_id` that gives an operator's rows unchanged."""
         op = self.ops[op_id]
-        workflow = self.workflow_of.get(op_id, "")
         row = self.row_of(op_id)
         assert row is not None, "only tables are read"
         source = self._relation_of(op_id)
-        new_id = self._new_id()
         query = Query(
-            relation=f"s{new_id}",
+            relation=f"s{own_id}",
             sql=f"SELECT * FROM {quoted(source)}",
             tables=(source,),
             row=row,
@@ -280,18 +285,8 @@ class _Lowering:
             reduces=False,
             late=not row.complete,
         )
-        self.ops[new_id] = Fragment(
-            new_id,
-            (query,),
-            {source: op_id},
-            row,
-            op.path,
-            op.span,
-            workflow,
-            trap,
-            NO_POLICY,
-        )
-        return new_id
+        workflow = self.workflow_of.get(op_id, self.workflow_of.get(own_id, ""))
+        return Fragment(own_id, (query,), {source: op_id}, row, op.path, op.span, workflow, None, NO_POLICY)
 
     def sink(
         self,

@@ -27,8 +27,6 @@ class Scan:
     row: RowType
     path: str
     span: Span
-    workflow: str
-    trap: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,9 +191,9 @@ def inputs_of(op: Op) -> tuple[OpId, ...]:
             return ()
         case Fragment(inputs=inputs):
             return tuple(inputs.values())
-        case Step(input=None):
-            return ()
-        case Step(input=input_id) | Sink(input=input_id):
+        case Step(input=input_id):
+            return () if input_id is None else (input_id,)
+        case Sink(input=input_id):
             return (input_id,)
         case _:
             assert_never(op)

@@ -133,5 +133,5 @@ def backoff_s(policy: Policy, attempt: int, chance: float) -> float:
     """Exponential with half jitter: the n-th wait is between half and all of first * 2^(n-1), capped."""
     if policy.backoff_kind == "fixed":
         return policy.backoff_first_s
-    full = min(policy.backoff_max_s, policy.backoff_first_s * 2 ** (attempt - 1))
+    full = min(policy.backoff_max_s, policy.backoff_first_s * 2.0 ** (attempt - 1))
     return full * (0.5 + chance / 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,12 +31,12 @@ EXPLAIN_POOL_BYTES: Final = 64 << 20
 
 
 def explain(
-    plan: LogicalPlan, base: Path, resolver: ConfigResolver, cores: int
+    plan: LogicalPlan, base: Path, temporary: Path, resolver: ConfigResolver, cores: int
 ) -> Explanation:
     """The plan with what DataFusion makes of each fragment."""
     cut_plan = cut(plan).logical
     plans: dict[OpId, FragmentPlans] = {}
-    with scratch_folder(f"explain-{id(plan):x}") as scratch:
+    with scratch_folder(f"explain-{os.getpid()}-{id(plan):x}", temporary) as scratch:
         session = Session(scratch, base, EXPLAIN_POOL_BYTES, cores)
 
         def plan_all() -> None:

@@ -30,7 +30,7 @@ def engine_errors() -> Iterator[None]:
         yield
     except (StageFailed, ChannelClosed, EngineError, HeddleError):
         raise
-    except Exception as error:  # DataFusion raises no narrower type
+    except Exception as error:  # noqa: BLE001 - DataFusion raises no narrower type
         raise EngineError(str(error)) from error
 
 

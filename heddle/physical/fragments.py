@@ -102,7 +102,7 @@ def _feed(first: pa.RecordBatch, rest: Batches, leaf: Channel) -> Thread:
                 leaf.put(batch)
         except ChannelClosed:
             pass
-        except BaseException as failure:  # whatever it is, the reader must not take the rows so far for all
+        except BaseException as failure:  # noqa: BLE001 - the reader must learn of any end but the real one
             error = failure
         finally:
             rest.close()
@@ -122,7 +122,7 @@ def _pull(
                     output.put(batch.to_pyarrow())
         except ChannelClosed:
             pass
-        except BaseException as failure:  # whatever it is, the reader must not take the rows so far for all
+        except BaseException as failure:  # noqa: BLE001 - the reader must learn of any end but the real one
             error = failure
         finally:
             output.finish(error)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Final
-
-import psutil
 
 DEFAULT_SHARE: Final = 0.5
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
@@ -17,7 +16,7 @@ def default_budget_bytes() -> int:
 
 
 def _machine_bytes() -> int:
-    total: int = psutil.virtual_memory().total
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     try:
         limit = _CGROUP_LIMIT.read_text().strip()
     except OSError:

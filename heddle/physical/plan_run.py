@@ -96,7 +96,7 @@ class PlanRun:
             def body() -> None:
                 try:
                     self._run_task(task)
-                except BaseException as error:  # a defect of ours: it is raised again where `run` was called
+                except BaseException as error:  # noqa: BLE001 - raised again where `run` was called
                     self._defect = error
                     self._stop.cancel()
                 finally:

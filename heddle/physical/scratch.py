@@ -9,16 +9,15 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 
 @contextmanager
-def scratch_folder(run_id: str) -> Iterator[Path]:
-    """A folder of mode 0700 below the system's temporary folder (`TMPDIR`)."""
-    root = Path(tempfile.gettempdir()) / f"heddle-{os.getuid()}"
+def scratch_folder(run_id: str, parent: Path) -> Iterator[Path]:
+    """A folder of mode 0700 below `parent`, the system's temporary folder."""
+    root = parent / f"heddle-{os.getuid()}"
     root.mkdir(mode=0o700, exist_ok=True)
     _check_private(root)
     folder = root / f"run-{run_id}"
@@ -50,7 +49,7 @@ def _check_private(root: Path) -> None:
     status = root.lstat()
     if status.st_uid != os.getuid() or status.st_mode & 0o077:
         raise PermissionError(
-            f"the folder {root} is not private to this user; remove it or set TMPDIR"
+            f"the folder {root} is not private to this user; remove it, or set TMPDIR to a folder of your own"
         )
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from heddle.errors import StageError
 from heddle.frontend.typed import TypedProgram
-from heddle.logical.plan import Fragment, Op, Scan, Sink, Step
+from heddle.logical.plan import Fragment, Op, Sink, Step
 from heddle.physical.environment import RunEnvironment
 from heddle.physical.events import RowsRejected
 from heddle.physical.failures import Origin, StageFailed, error_batch
@@ -98,7 +98,7 @@ class Traps:
 
     def _handler(self, op: Op) -> str | None:
         match op:
-            case Fragment() | Step() | Sink() | Scan():
+            case Fragment() | Step() | Sink():
                 own = op.trap
                 workflow = self._program.workflows.get(op.workflow)
             case _:
@@ -112,7 +112,7 @@ class Traps:
     def _keep(
         self, handler: str, op: Op, error: StageError, rows: pa.Table | None
     ) -> None:
-        workflow = op.workflow if isinstance(op, Fragment | Step | Sink | Scan) else ""
+        workflow = op.workflow if isinstance(op, Fragment | Step | Sink) else ""
         origin = Origin(workflow, self._env.run_id, self._env.clock.now())
         batch = error_batch(error, rows, origin)
         with self._lock:

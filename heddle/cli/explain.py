@@ -1,0 +1,100 @@
+"""`heddle explain`: the page of a diagnostic's code, or the plan of a program."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+
+from heddle.cli.files import existing_file
+from heddle.cli.options import color_option, project_options, uses_color
+from heddle.cli.render import full
+from heddle.diagnostics import did_you_mean
+from heddle.errors import UsageError
+
+_CODE = re.compile(r"HD\d{1,5}", re.IGNORECASE)
+
+
+@click.command()
+@click.argument("subject", metavar="FILE|CODE")
+@click.option(
+    "--plan", "show_plans", is_flag=True, help="Show DataFusion's logical and physical plans as well."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--no-optimize", is_flag=True, help="Show the plan as it is before any rule.")
+@project_options
+@color_option
+def explain(
+    subject: str,
+    show_plans: bool,
+    as_json: bool,
+    no_optimize: bool,
+    profile: str | None,
+    params: Mapping[str, str],
+) -> int:
+    """Explain a diagnostic's code (HD0301) or show the plan of a program.
+
+    The plan is a tree of fragments, steps and outputs, with what was pushed down, fused, shared and
+    pruned, and why not.
+    """
+    if _CODE.fullmatch(subject) and not Path(subject).exists():
+        _show_page(subject.upper(), as_json)
+        return 0
+    return _show_plan(subject, show_plans, as_json, no_optimize, profile, params)
+
+
+def diagnostic_pages() -> dict[str, Path]:
+    """The page of each code: beside this package in a checkout, inside it when it is installed."""
+    package = Path(__file__).parents[1]
+    folders = (package / "docs" / "diagnostics", package.parent / "docs" / "diagnostics")
+    folder = next((f for f in folders if f.is_dir()), folders[0])
+    return {page.stem: page for page in sorted(folder.glob("HD*.md"))}
+
+
+def _show_page(code: str, as_json: bool) -> None:
+    pages = diagnostic_pages()
+    if code not in pages:
+        near = did_you_mean(code, tuple(pages))
+        help = (
+            f"did you mean {near}?" if near else "a code stands in brackets before a message: error[HD0301]"
+        )
+        raise UsageError(f"there is no diagnostic {code}", help=help)
+    text = pages[code].read_text("utf-8")
+    if as_json:
+        click.echo(json.dumps({"code": code, "page": text}))
+    elif sys.stdout.isatty():
+        from rich.console import Console
+        from rich.markdown import Markdown
+
+        Console(no_color=not uses_color(sys.stdout)).print(Markdown(text))
+    else:
+        click.echo(text, nl=False)
+
+
+def _show_plan(
+    file: str,
+    show_plans: bool,
+    as_json: bool,
+    no_optimize: bool,
+    profile: str | None,
+    params: Mapping[str, str],
+) -> int:
+    path = existing_file(file)
+    from heddle.engine import Engine, RunOptions
+
+    engine = Engine.open(path, profile=profile, params=params)
+    checked = engine.check()
+    for diagnostic in checked.diagnostics:
+        click.echo(full(diagnostic, color=True) + "\n", err=True)
+    if checked.program is None:
+        return 2
+    explanation = engine.explain(checked.program, RunOptions(optimize=not no_optimize))
+    if as_json:
+        click.echo(json.dumps(explanation.to_data()))
+    else:
+        click.echo(explanation.to_text(plans=show_plans), nl=False)
+    return 0

@@ -1,0 +1,184 @@
+"""Renderers of a run's events: plain lines, JSON lines, or a live view on a terminal, all on stderr.
+
+`Progress.listener` takes events from any thread. What it shows passes through the engine's masker.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from threading import Lock
+from typing import Protocol, assert_never
+
+import click
+
+from heddle.cli.frame import visible
+from heddle.cli.render import counted
+from heddle.physical.events import (
+    Event,
+    HandlerRan,
+    OutputWritten,
+    RowsRejected,
+    RunFinished,
+    RunStarted,
+    RunWarning,
+    StageFinished,
+    StageProgress,
+    StageStarted,
+    StepRetried,
+)
+from heddle.sizes import size_text
+
+Mask = Callable[[str], str]
+
+
+class Progress(Protocol):
+    """Opened before a run and closed after it, twice without harm."""
+
+    def open(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    def listener(self, event: Event) -> None: ...
+
+
+class _Lines:
+    """Writes whole lines to stderr, one thread at a time."""
+
+    def __init__(self, mask: Mask, *, color: bool = False) -> None:
+        self._mask = mask
+        self._color = color
+        self._lock = Lock()
+
+    def open(self) -> None:
+        return None
+
+    def close(self) -> None:
+        return None
+
+    def write(self, line: str) -> None:
+        with self._lock:
+            click.echo(self._mask(line), err=True, color=self._color)
+
+
+class JsonLines(_Lines):
+    """One object an event: `event` is its name, the rest its fields."""
+
+    def listener(self, event: Event) -> None:
+        self.write(json.dumps({"event": event_name(event), **asdict(event)}))
+
+
+class PlainLines(_Lines):
+    """A line for each event but progress. With `quiet` only what a person must not miss."""
+
+    def __init__(self, mask: Mask, *, quiet: bool = False, color: bool = False) -> None:
+        super().__init__(mask, color=color)
+        self._quiet = quiet
+        self._texts = EventTexts()
+
+    def listener(self, event: Event) -> None:
+        text = self._texts.text(event)
+        if text is not None and (not self._quiet or is_notable(event)):
+            self.write(text)
+
+
+class EventTexts:
+    """Events as sentences; knows the labels of the stages that have started."""
+
+    def __init__(self) -> None:
+        self._labels: dict[str, str] = {}
+        self._handlers: dict[str, None] = {}
+
+    def label(self, stage: str | None) -> str:
+        return visible(self._labels.get(stage or "", stage or "run"))
+
+    def text(self, event: Event) -> str | None:
+        match event:
+            case RunStarted(program=program, stage_count=count):
+                return f"running {visible(program)}: {counted(count, 'stage')}"
+            case StageStarted(stage=stage, label=label):
+                self._labels[stage] = label
+                return None
+            case StageProgress():
+                return None
+            case StageFinished():
+                return self._finished(event)
+            case StepRetried(stage=stage, attempt=attempt, wait_s=wait_s, message=message):
+                after = f" after {duration_text(wait_s)}" if wait_s else ""
+                return (
+                    f"{self.label(stage)}: attempt {attempt} failed, trying again{after}: {visible(message)}"
+                )
+            case RowsRejected(stage=stage, rows=rows, reason=reason):
+                return f"{self.label(stage)}: {counted(rows, 'row')} rejected: {visible(reason)}"
+            case HandlerRan(handler=handler, stage=stage, rows=rows, succeeded=succeeded):
+                self._handlers[handler] = None
+                did = "handled" if succeeded else "failed on"
+                return f"handler `{handler}` {did} {counted(rows, 'error row')} of {self.label(stage)}"
+            case OutputWritten(target=target, rows=rows):
+                return f"wrote {visible(target)}: {counted(rows, 'row')}"
+            case RunWarning(stage=stage, message=message):
+                where = f"{self.label(stage)}: " if stage else ""
+                return f"{click.style('warning:', fg='yellow', bold=True)} {where}{visible(message)}"
+            case RunFinished():
+                return self._run_finished(event)
+            case _:
+                assert_never(event)
+
+    def _finished(self, event: StageFinished) -> str:
+        took = duration_text(event.duration_s)
+        amount = f"{counted(event.rows, 'row')}, {size_text(event.size_bytes)} in {took}"
+        match event.status:
+            case "succeeded":
+                return f"{self.label(event.stage)}: {amount}"
+            case "failed":
+                why = f": {visible(event.message)}" if event.message else ""
+                return f"{self.label(event.stage)} failed after {amount}{why}"
+            case "skipped":
+                return f"{self.label(event.stage)} skipped"
+            case "cancelled":
+                return f"{self.label(event.stage)} cancelled after {amount}"
+            case _:
+                assert_never(event.status)
+
+    def _run_finished(self, event: RunFinished) -> str | None:
+        """A failure is told by the result of the run, with its help."""
+        took = duration_text(event.duration_s)
+        rows = counted(event.rows, "row")
+        match event.status:
+            case "succeeded":
+                return f"run {click.style('succeeded', fg='green', bold=True)}: {rows} in {took}"
+            case "handled":
+                by = ", ".join(f"`{name}`" for name in self._handlers)
+                handled = click.style("handled", fg="yellow", bold=True)
+                return f"run {handled}: {rows} in {took}; failures went to {by}"
+            case "failed":
+                return None
+            case "cancelled":
+                return f"run {click.style('interrupted', bold=True)} after {took}"
+            case _:
+                assert_never(event.status)
+
+
+def is_notable(event: Event) -> bool:
+    """What `--quiet` shows as well."""
+    match event:
+        case RunWarning() | HandlerRan(succeeded=False):
+            return True
+        case RunFinished(status=status):
+            return status == "handled"
+        case _:
+            return False
+
+
+def event_name(event: Event) -> str:
+    """`StageStarted` -> `stage_started`."""
+    name = type(event).__name__
+    return "".join(f"_{char.lower()}" if char.isupper() else char for char in name).lstrip("_")
+
+
+def duration_text(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds, 1), 60)
+    if minutes:
+        return f"{minutes:.0f} min {rest:.0f} s"
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"

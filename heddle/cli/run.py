@@ -1,0 +1,169 @@
+"""`heddle run`: check a program, run it off the main thread, and report how it went."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal, assert_never
+
+import click
+
+from heddle.cli.files import existing_file
+from heddle.cli.options import (
+    color_option,
+    is_terminal,
+    pairs,
+    project_options,
+    strict_layout_option,
+    uses_color,
+)
+from heddle.cli.render import failure, full, record
+from heddle.diagnostics import Diagnostic
+from heddle.errors import ProgramError
+from heddle.sizes import SIZE_HELP, parse_size
+
+if TYPE_CHECKING:
+    from heddle.cli.progress import Mask, Progress
+    from heddle.engine import Engine, RunOptions, RunResult
+    from heddle.frontend.typed import TypedProgram
+
+READER_GONE = "BrokenPipe"
+"""The error type of a sink whose reader has gone: no failure of the program."""
+
+Shown = Literal["lines", "json", "quiet"]
+
+
+def _memory(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    size_bytes = parse_size(value) if value is not None else None
+    if value is not None and size_bytes is None:
+        raise click.BadParameter(f"`{value}` is not an amount of memory: {SIZE_HELP}", ctx, param)
+    return size_bytes
+
+
+def _limit(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    if value is not None and not value.isdecimal():
+        raise click.BadParameter(f"`{value}` is not a number of rows", ctx, param)
+    return int(value) if value is not None else None
+
+
+@click.command()
+@click.argument("file", metavar="FILE")
+@click.argument("workflows", nargs=-1, metavar="[WORKFLOW…]")
+@project_options
+@click.option(
+    "--output",
+    "outputs",
+    multiple=True,
+    metavar="NAME=PATH",
+    callback=pairs("PATH"),
+    help="Write the output NAME (or WORKFLOW.NAME) to a file; its ending says the format.",
+)
+@click.option(
+    "--limit",
+    callback=_limit,
+    metavar="N",
+    help="Keep the first N rows of what is printed or written by --output.",
+)
+@click.option(
+    "--memory", "memory_bytes", callback=_memory, metavar="SIZE", help="The memory budget: 512MB, 2GB."
+)
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print the run's events and findings on stderr, one JSON object a line.",
+)
+@click.option("-q", "--quiet", is_flag=True, help="Print only data, failures and that a run was handled.")
+@strict_layout_option
+@click.option("--no-optimize", is_flag=True, help="Run every query by itself, to compare results.")
+@color_option
+def run(
+    file: str,
+    workflows: tuple[str, ...],
+    profile: str | None,
+    params: Mapping[str, str],
+    outputs: Mapping[str, str],
+    limit: int | None,
+    memory_bytes: int | None,
+    as_json: bool,
+    quiet: bool,
+    strict_layout: bool,
+    no_optimize: bool,
+) -> int:
+    """Run a program, or some of its workflows.
+
+    Data is printed on stdout, everything else on stderr. The exit code is 1 when the program's data or
+    code failed, 2 when it has errors, 3 when a service cannot be reached.
+    """
+    path = existing_file(file)
+    from heddle.engine import Engine, RunOptions
+
+    engine = Engine.open(path, profile=profile, params=params)
+    checked = engine.check(strict_layout=strict_layout)
+    if not quiet or not checked.ok:
+        _show(checked.diagnostics, as_json)
+    if checked.program is None:
+        return 2
+    options = RunOptions(
+        workflows=workflows,
+        outputs=outputs,
+        memory_bytes=memory_bytes,
+        limit=limit,
+        optimize=not no_optimize,
+    )
+    try:
+        result = _run(engine, checked.program, options, "json" if as_json else "quiet" if quiet else "lines")
+    except ProgramError as error:
+        _show(error.diagnostics, as_json)
+        return error.exit_code
+    return result.exit_code
+
+
+def _run(engine: Engine, program: TypedProgram, options: RunOptions, shown: Shown) -> RunResult:
+    from heddle.cli.interrupt import run_interruptibly
+    from heddle.physical.cancel import CancelToken
+    from heddle.std.sinks import Streams
+
+    mask = engine.masker.mask
+    cancel = CancelToken()
+    progress = _progress(shown, mask)
+    progress.open()
+    try:
+        streams = Streams(sys.stdout, sys.stderr)
+        result = run_interruptibly(
+            lambda: engine.run(program, options, progress.listener, cancel, streams),
+            cancel.cancel,
+            leaving=progress.close,
+        )
+    finally:
+        progress.close()
+    if result.error is not None and result.error.error_type == READER_GONE:
+        raise BrokenPipeError from result.error
+    if result.error is not None and shown != "json":
+        click.echo(mask(failure(result.error, color=True)), err=True)
+    return result
+
+
+def _progress(shown: Shown, mask: Mask) -> Progress:
+    from heddle.cli.live import LiveView
+    from heddle.cli.progress import JsonLines, PlainLines
+
+    color = uses_color(sys.stderr)
+    match shown:
+        case "json":
+            return JsonLines(mask)
+        case "quiet":
+            return PlainLines(mask, quiet=True, color=color)
+        case "lines":
+            return LiveView(mask, color=color) if is_terminal() else PlainLines(mask, color=color)
+        case _:
+            assert_never(shown)
+
+
+def _show(diagnostics: tuple[Diagnostic, ...], as_json: bool) -> None:
+    for diagnostic in diagnostics:
+        if as_json:
+            click.echo(json.dumps({"event": "diagnostic", **record(diagnostic)}), err=True)
+        else:
+            click.echo(full(diagnostic, color=True) + "\n", err=True)

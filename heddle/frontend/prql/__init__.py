@@ -1,0 +1,1 @@
+"""Queries: PRQL text in, DataFusion SQL with a row type out. `compiler.QueryCompiler` is the door."""

@@ -1,0 +1,132 @@
+"""The door to prqlc: texts and documents go in, documents or `PrqlFailure` come out.
+
+prqlc and DataFusion recurse over their input and end the process when the stack runs out, so everything
+that calls them runs `on_deep_stack`. Documents are prqlc's own JSON, which has no schema; they stay
+within this package.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias, TypeVar
+
+import prqlc
+
+Doc: TypeAlias = dict[str, Any]
+"""A node of a document of prqlc: a syntax tree (PL) or a resolved query (RQ)."""
+
+T = TypeVar("T")
+
+STACK_BYTES: Final = 256 << 20
+DOCUMENT_DEPTH_MAX: Final = 118
+"""prqlc reads documents up to a depth of 128; the rest is for what is laid around a query."""
+
+_TARGET = prqlc.CompileOptions(
+    format=False, signature_comment=False, target="sql.snowflake", color=False, display="plain"
+)
+# Of prqlc's targets this one quotes every name and leaves columns out with EXCLUDE, as DataFusion does.
+# Its functions do not matter: expressions are rendered in `expressions.py`.
+
+_SPAN = re.compile(r"(\d+):(\d+)-(\d+)")
+_STACK_LOCK = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class PrqlError:
+    """One error of prqlc. `source` is the number that its spans carry, None when it has no place."""
+
+    reason: str
+    hints: tuple[str, ...]
+    source: int | None
+    start: int
+    end: int
+
+
+class PrqlFailure(Exception):
+    """prqlc refuses a text or a document."""
+
+    def __init__(self, errors: tuple[PrqlError, ...]) -> None:
+        super().__init__(errors[0].reason if errors else "")
+        self.errors = errors
+
+    @property
+    def first(self) -> PrqlError:
+        return self.errors[0]
+
+
+def parse_text(text: str) -> list[Doc]:
+    """The statements of a text. Raises `PrqlFailure`."""
+    document: Doc = json.loads(_call(lambda: prqlc.prql_to_pl(text)))
+    statements: list[Doc] = document["stmts"]
+    return statements
+
+
+def resolve(statements: list[Doc]) -> str:
+    """The resolved query of a module, as JSON text. Raises `PrqlFailure`."""
+    document = json.dumps({"name": "Project", "stmts": statements})
+    return _call(lambda: prqlc.pl_to_rq(document))
+
+
+def to_sql(query: Doc) -> str:
+    """The SQL of a resolved query. Raises `PrqlFailure`."""
+    document = json.dumps(query)
+    return _call(lambda: prqlc.rq_to_sql(document, _TARGET))
+
+
+def _call(function: Callable[[], str]) -> str:
+    try:
+        return function()
+    except ValueError as error:
+        raise PrqlFailure(_errors_of(str(error))) from error
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        raise PrqlFailure((PrqlError("panic", (), None, 0, 0),)) from error
+
+
+def _errors_of(text: str) -> tuple[PrqlError, ...]:
+    try:
+        inner = json.loads(text)["inner"]
+    except (ValueError, KeyError, TypeError):
+        return (PrqlError(text, (), None, 0, 0),)
+    return tuple(_error_of(e) for e in inner if e["kind"] == "Error") or (PrqlError(text, (), None, 0, 0),)
+
+
+def _error_of(error: Doc) -> PrqlError:
+    span = _SPAN.fullmatch(error["span"] or "")
+    source, start, end = (int(g) for g in span.groups()) if span else (None, 0, 0)
+    return PrqlError(error["reason"], tuple(error["hints"]), source, start, end)
+
+
+def span_of(node: Doc) -> tuple[int, int, int] | None:
+    """(source, start, end) of a node."""
+    span = _SPAN.fullmatch(node.get("span") or "")
+    return (int(span[1]), int(span[2]), int(span[3])) if span else None
+
+
+def on_deep_stack(function: Callable[[], T]) -> T:
+    """The function's result, computed on a thread whose stack is deep enough for any query within the limits."""
+    results: list[T] = []
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            results.append(function())
+        except BaseException as error:  # handed on to the caller's thread below
+            failures.append(error)
+
+    with _STACK_LOCK:
+        previous = threading.stack_size(STACK_BYTES)
+        try:
+            thread = threading.Thread(target=run, name="queries", daemon=True)
+            thread.start()
+        finally:
+            threading.stack_size(previous)
+    thread.join()
+    if failures:
+        raise failures[0]
+    return results[0]

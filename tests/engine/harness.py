@@ -1,0 +1,62 @@
+"""Running a program in this process through the engine's own door, and reading what it wrote."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from heddle.diagnostics import Diagnostic
+from heddle.engine import Engine, RunOptions, RunResult
+from heddle.physical.cancel import CancelToken
+from heddle.physical.events import Event
+from heddle.std.sinks import Streams
+
+
+@dataclass
+class Ran:
+    """A finished run: what it printed, the events it sent, and its `--output` files."""
+
+    result: RunResult
+    out: str
+    err: str
+    events: list[Event]
+    outputs: dict[str, pa.Table] = field(default_factory=dict)
+
+    def rows(self, name: str) -> list[dict[str, object]]:
+        return self.outputs[name].to_pylist()
+
+
+def check(path: Path) -> tuple[Diagnostic, ...]:
+    return Engine.open(path, environ=os.environ).check().diagnostics
+
+
+def run(
+    path: Path,
+    outputs: Sequence[str] = (),
+    *,
+    params: Mapping[str, str] | None = None,
+    profile: str | None = None,
+    cancel: CancelToken | None = None,
+    **options: object,
+) -> Ran:
+    """Check and run; `outputs` are the named outputs to read back."""
+    engine = Engine.open(path, profile=profile, params=params, environ=os.environ)
+    checked = engine.check()
+    assert checked.program is not None, [f"{d.code} {d.message}" for d in checked.diagnostics]
+    files = {name: path.parent / f"out-{name}.parquet" for name in outputs}
+    streams = Streams(io.StringIO(), io.StringIO())
+    events: list[Event] = []
+    wanted = RunOptions(outputs={name: str(file) for name, file in files.items()}, **options)  # type: ignore[arg-type]
+    result = engine.run(checked.program, wanted, events.append, cancel or CancelToken(), streams)
+    ran = Ran(result, streams.stdout.getvalue(), streams.stderr.getvalue(), events)  # type: ignore[attr-defined]
+    for name, file in files.items():
+        if file.exists():
+            ran.outputs[name] = pq.read_table(file)
+            file.unlink()
+    return ran
