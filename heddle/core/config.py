@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-ConfigValue: TypeAlias = "None | bool | int | float | str | list[ConfigValue] | dict[str, ConfigValue]"
+ConfigValue: TypeAlias = "bool | int | float | str | list[ConfigValue] | dict[str, ConfigValue] | None"
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,9 +137,9 @@ def widens(source: pa.DataType, target: pa.DataType) -> bool:
         if t.is_integer(target):
             same_sign = t.is_signed_integer(source) == t.is_signed_integer(target)
             wider = target.bit_width > source.bit_width
-            return (same_sign and target.bit_width >= source.bit_width) or (
-                t.is_unsigned_integer(source) and t.is_signed_integer(target) and wider
-            )
+            if same_sign:
+                return bool(target.bit_width >= source.bit_width)
+            return bool(t.is_unsigned_integer(source) and wider)
         if t.is_decimal(target):
             return bool(target.precision - target.scale >= 19)
         return bool(t.is_float64(target) or (t.is_float32(target) and source.bit_width <= 16))
@@ -153,7 +153,7 @@ def widens(source: pa.DataType, target: pa.DataType) -> bool:
     if _is_bytes(source) and _is_bytes(target):
         return True
     if t.is_dictionary(source):
-        return widens(source.value_type, target)
+        return bool(widens(source.value_type, target))
     if t.is_timestamp(source) and t.is_timestamp(target):
         return _unit_rank(target.unit) >= _unit_rank(source.unit) and (source.tz is None) == (
             target.tz is None

@@ -93,7 +93,7 @@ def load_installed(name: str, import_path: str, *, namespace: str | None = None)
 
 
 def loaded(signature: ModuleSignature) -> LoadedModule:
-    """The code of a signature that this process loaded before; else it is loaded now. Raises `LoadProblem`."""
+    """The code of a signature: what this process loaded before, else loaded now. Raises `LoadProblem`."""
     if not signature.origin.endswith(".py"):
         return load_installed(signature.origin, signature.path, namespace=signature.namespace)
     path = Path(signature.origin)
