@@ -1,1 +1,1 @@
-"""Typed program -> optimized logical plan: a DAG of fragments (DataFusion plans), steps, scans and sinks. No IO."""
+"""Typed program -> optimized logical plan: a DAG of fragments, steps, scans and sinks. No IO."""

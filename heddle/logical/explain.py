@@ -165,9 +165,7 @@ def _details(op: Op, plans: Mapping[OpId, FragmentPlans]) -> tuple[str, ...]:
 
 def _fragment_details(op: Fragment, plans: FragmentPlans | None) -> list[str]:
     engine = "reduces" if op.reduces else "streams"
-    lines = [
-        f"datafusion, {engine}, {len(op.queries)} {'query' if len(op.queries) == 1 else 'queries'}"
-    ]
+    lines = [f"datafusion, {engine}, {len(op.queries)} {'query' if len(op.queries) == 1 else 'queries'}"]
     if op.late or (plans is not None and plans.late):
         lines.append("late: planned when the rows' columns are known")
     if op.columns is not None:
@@ -175,11 +173,7 @@ def _fragment_details(op: Fragment, plans: FragmentPlans | None) -> list[str]:
     if op.limit is not None:
         lines.append(f"limit {op.limit}")
     for relation, pushed in (plans.pushed if plans else {}).items():
-        parts = (
-            []
-            if pushed.columns is None
-            else [f"columns {', '.join(pushed.columns) or 'none'}"]
-        )
+        parts = [] if pushed.columns is None else [f"columns {', '.join(pushed.columns) or 'none'}"]
         parts += [f"filter {text}" for text in pushed.filters]
         if parts:
             lines.append(f"pushed into {relation}: {'; '.join(parts)}")
@@ -196,10 +190,7 @@ def _render(node: ExplainNode, lead: str, below: str, lines: list[str]) -> None:
     bar = "│ " if node.children else "  "
     if not node.seen:
         lines += [f"{below}{bar}  {text}" for text in node.details]
-        lines += [
-            f"{below}{bar}  {'+' if n.fired else '-'} {n.rule}: {n.text}"
-            for n in node.notes
-        ]
+        lines += [f"{below}{bar}  {'+' if n.fired else '-'} {n.rule}: {n.text}" for n in node.notes]
     for index, child in enumerate(node.children):
         last = index == len(node.children) - 1
         _render(
@@ -216,9 +207,7 @@ def _data(node: ExplainNode) -> dict[str, object]:
         "label": node.label,
         "path": node.path,
         "details": list(node.details),
-        "rules": [
-            {"rule": n.rule, "fired": n.fired, "text": n.text} for n in node.notes
-        ],
+        "rules": [{"rule": n.rule, "fired": n.fired, "text": n.text} for n in node.notes],
         "frame": node.frame,
         "seen": node.seen,
         "inputs": [_data(child) for child in node.children],

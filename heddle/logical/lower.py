@@ -55,9 +55,7 @@ def lower(program: TypedProgram, goals: Goals) -> LogicalPlan:
     lowering = _Lowering(program)
     for node in program.nodes:
         lowering.add(node)
-    chosen = [
-        program.workflows[name] for name in goals.workflows or tuple(program.workflows)
-    ]
+    chosen = [program.workflows[name] for name in goals.workflows or tuple(program.workflows)]
     roots: list[OpId] = []
     for workflow in chosen:
         roots += _roots_of(workflow, program, goals, lowering)
@@ -77,28 +75,20 @@ def lower_handler(program: TypedProgram, handler: Handler) -> LogicalPlan:
     own = [program.nodes[i] for i in handler.nodes]
     roots = [node.id for node in own if _is_effect(node)]
     read = program.consumers()
-    unread = [
-        n.id
-        for n in own
-        if not read[n.id] and not _is_effect(n) and not isinstance(n, ErrorFrameNode)
-    ]
+    unread = [n.id for n in own if not read[n.id] and not _is_effect(n) and not isinstance(n, ErrorFrameNode)]
     for node_id in unread:
         roots.append(lowering.print_result(node_id, handler.name, None, handler.span))
     return LogicalPlan(lowering.ops, tuple(roots))
 
 
-def _roots_of(
-    workflow: Workflow, program: TypedProgram, goals: Goals, lowering: _Lowering
-) -> list[OpId]:
+def _roots_of(workflow: Workflow, program: TypedProgram, goals: Goals, lowering: _Lowering) -> list[OpId]:
     roots = [i for i in workflow.nodes if _is_effect(program.nodes[i])]
     asked = goals.outputs or {}
     wanted = [o for o in workflow.outputs if f"{workflow.name}.{o.name}" in asked]
     for output in wanted:
         step, config = asked[f"{workflow.name}.{output.name}"]
         source = lowering.limited(output.node, goals.limit)
-        roots.append(
-            lowering.sink(step, config, source, workflow.name, output.name, output.span)
-        )
+        roots.append(lowering.sink(step, config, source, workflow.name, output.name, output.span))
     if roots:
         return roots
     read = program.consumers()
@@ -111,9 +101,7 @@ def _roots_of(
 
 
 def _is_effect(node: Node) -> bool:
-    return isinstance(node, StepNode) and (
-        bool(node.call.signature.effect) or node.row is None
-    )
+    return isinstance(node, StepNode) and (bool(node.call.signature.effect) or node.row is None)
 
 
 class _Lowering:
@@ -209,17 +197,13 @@ class _Lowering:
         return replace(self._reading_all(scan_id, node.id), trap=node.trap)
 
     def _columns(self, node: StepNode, input_id: NodeId) -> Fragment | Step:
-        """`col.cast` and `col.rename` are projections, so they become queries that the optimizer sees through."""
+        """`col.cast` and `col.rename` are projections: as queries the optimizer sees through them."""
         relation = f"c{node.id}"
         source = self._relation_of(input_id)
         known = self.row_of(input_id)
-        assert known is not None and node.row is not None, (
-            "std/col stands between two tables"
-        )
+        assert known is not None and node.row is not None, "std/col stands between two tables"
         columns = to_sql(node.call.signature.name, node.call.config, known)
-        items = ", ".join(
-            f"{expression} AS {quoted(name)}" for expression, name in columns
-        )
+        items = ", ".join(f"{expression} AS {quoted(name)}" for expression, name in columns)
         query = Query(
             relation=relation,
             sql=f"SELECT {items} FROM {quoted(source)}",
@@ -299,18 +283,12 @@ class _Lowering:
     ) -> OpId:
         new_id = self._new_id()
         path = f"{workflow}/{name}:io.{step}"
-        self.ops[new_id] = Sink(
-            new_id, step, config, source, path, span, workflow, None, Policy()
-        )
+        self.ops[new_id] = Sink(new_id, step, config, source, path, span, workflow, None, Policy())
         return new_id
 
-    def print_result(
-        self, op_id: OpId, workflow: str, name: str | None, span: Span
-    ) -> OpId:
+    def print_result(self, op_id: OpId, workflow: str, name: str | None, span: Span) -> OpId:
         config: dict[str, ConfigData] = {"title": f"{workflow}.{name}"} if name else {}
-        return self.sink(
-            "print", config, self._readable(op_id), workflow, name or "last", span
-        )
+        return self.sink("print", config, self._readable(op_id), workflow, name or "last", span)
 
     def _new_id(self) -> OpId:
         self.next_id += 1

@@ -34,7 +34,7 @@ class Values:
     """Rows written in the program."""
 
     id: OpId
-    rows: tuple[Mapping[str, None | bool | int | float | str], ...]
+    rows: tuple[Mapping[str, bool | int | float | str | None], ...]
     row: RowType
     path: str
     span: Span
@@ -102,7 +102,7 @@ class Fragment:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """An opaque step. `input` is None for a step that makes its own rows; `row` None for one that gives none."""
+    """An opaque step. `input` is None for one that makes its own rows, `row` None for one that gives none."""
 
     id: OpId
     call: StepCall

@@ -31,8 +31,4 @@ def fragment_sql(fragment: Fragment) -> str:
 def reading_places(query: Query, relation: str) -> int:
     """How often the query reads the relation (a self-join reads it twice)."""
     name = re.escape(relation)
-    return len(
-        re.findall(
-            rf'\b(?:FROM|JOIN)\s+(?:"{name}"|{name})(?![\w"])', query.sql, re.IGNORECASE
-        )
-    )
+    return len(re.findall(rf'\b(?:FROM|JOIN)\s+(?:"{name}"|{name})(?![\w"])', query.sql, re.IGNORECASE))

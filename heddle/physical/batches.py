@@ -14,9 +14,7 @@ Batches: TypeAlias = Generator[pa.RecordBatch, None, None]
 
 
 def empty_batch(schema: pa.Schema) -> pa.RecordBatch:
-    return pa.RecordBatch.from_arrays(
-        [pa.array([], type=field.type) for field in schema], schema=schema
-    )
+    return pa.RecordBatch.from_arrays([pa.array([], type=field.type) for field in schema], schema=schema)
 
 
 def at_least_one(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Batches:

@@ -38,9 +38,7 @@ class FailedCall(Exception):
 class Caller:
     """Calls one step of one run; safe to use from several threads."""
 
-    def __init__(
-        self, op: Step, session: StepSession, env: RunEnvironment, stop: CancelToken
-    ) -> None:
+    def __init__(self, op: Step, session: StepSession, env: RunEnvironment, stop: CancelToken) -> None:
         self._op = op
         self._session = session
         self._env = env
@@ -88,9 +86,7 @@ class Caller:
         try:
             answer = answers.get(timeout=timeout_s)
         except queue.Empty:
-            raise StepFailure(
-                f"no answer within {timeout_s:g} s", "Timeout", "", transient=True
-            ) from None
+            raise StepFailure(f"no answer within {timeout_s:g} s", "Timeout", "", transient=True) from None
         if isinstance(answer, StepFailure):
             raise answer
         return answer
@@ -99,9 +95,7 @@ class Caller:
         policy = self._op.policy
         if policy.on and failure.error_type not in policy.on:
             return False
-        return failure.error_type != "Timeout" or may_repeat(
-            self._op.call.signature, policy
-        )
+        return failure.error_type != "Timeout" or may_repeat(self._op.call.signature, policy)
 
     def _wait(self, failure: StepFailure, attempt: int) -> None:
         wait_s = backoff_s(self._op.policy, attempt, self._env.chance.random())
@@ -123,9 +117,7 @@ class Caller:
 def may_repeat(signature: StepSignature, policy: Policy) -> bool:
     """Whether running the step twice for the same rows does no harm."""
     return (
-        signature.step_class in {"pure", "recorded"}
-        or bool(signature.idempotent)
-        or policy.key is not None
+        signature.step_class in {"pure", "recorded"} or bool(signature.idempotent) or policy.key is not None
     )
 
 

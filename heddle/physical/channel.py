@@ -48,11 +48,7 @@ class Channel:
         """Blocks while the channel is full. Raises `ChannelClosed` or `Cancelled`."""
         size_bytes = batch.nbytes
         with self._condition:
-            while (
-                self._full(size_bytes)
-                and not self._closed
-                and not self._cancel.cancelled
-            ):
+            while self._full(size_bytes) and not self._closed and not self._cancel.cancelled:
                 self._condition.wait()
             self._check_open()
             self._batches.append(batch)
@@ -95,10 +91,7 @@ class Channel:
     def _full(self, size_bytes: int) -> bool:
         if not self._batches:
             return False
-        return (
-            len(self._batches) >= self._batches_max
-            or self._size_bytes + size_bytes > self._bytes_max
-        )
+        return len(self._batches) >= self._batches_max or self._size_bytes + size_bytes > self._bytes_max
 
     def _check_open(self) -> None:
         if self._cancel.cancelled:

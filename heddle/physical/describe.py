@@ -69,20 +69,14 @@ def _describe(frame: DataFrame) -> FragmentPlans:
     optimized = frame.optimized_logical_plan()
     pushed: dict[str, Pushed] = {}
     for scan in _scans(optimized):
-        columns = (
-            tuple(name for _, name in scan.projection())
-            if scan.projection() is not None
-            else None
-        )
+        columns = tuple(name for _, name in scan.projection()) if scan.projection() is not None else None
         filters = tuple(_text(f) for f in scan.filters())
         pushed[scan.table_name()] = Pushed(columns, filters)
     physical = frame.execution_plan().display_indent()
     return FragmentPlans(optimized.display_indent(), physical, pushed, late=False)
 
 
-def _binding(
-    op_id: OpId, plan: LogicalPlan, resolver: ConfigResolver
-) -> Binding | None:
+def _binding(op_id: OpId, plan: LogicalPlan, resolver: ConfigResolver) -> Binding | None:
     """What a relation would be in a run, without rows; None while its columns are unknown."""
     op = plan.ops[op_id]
     match op:
@@ -111,11 +105,7 @@ def _empty(row: RowType | None, *, streams: bool) -> Binding | None:
     if row is None or not row.complete:
         return None
     schema = row.arrow()
-    return (
-        ChannelDataset(schema, Channel(CancelToken()))
-        if streams
-        else Frame(schema, (), 0, 0, 0, None)
-    )
+    return ChannelDataset(schema, Channel(CancelToken())) if streams else Frame(schema, (), 0, 0, 0, None)
 
 
 def _scans(plan: EnginePlan) -> Iterator[TableScan]:

@@ -30,13 +30,11 @@ def engine_errors() -> Iterator[None]:
         yield
     except (StageFailed, ChannelClosed, EngineError, HeddleError):
         raise
-    except Exception as error:  # noqa: BLE001 - DataFusion raises no narrower type
+    except Exception as error:  # DataFusion raises no narrower type
         raise EngineError(str(error)) from error
 
 
-def stage_error(
-    error: EngineError, fragment: Fragment, env: RunEnvironment
-) -> StageError:
+def stage_error(error: EngineError, fragment: Fragment, env: RunEnvironment) -> StageError:
     message, help_text, kind = explain(str(error), env.memory_bytes)
     return StageError(
         env.masked(message),
@@ -50,14 +48,8 @@ def stage_error(
 def explain(text: str, memory_bytes: int) -> tuple[str, str | None, str]:
     """(message, help, error type) for an engine's text."""
     if "Resources exhausted" in text:
-        budget = (
-            f"{memory_bytes / 1e9:.1f} GB"
-            if memory_bytes >= 1e9
-            else f"{memory_bytes / 1e6:.0f} MB"
-        )
-        message = (
-            f"the query needs more memory than the run's budget of {budget} leaves it"
-        )
+        budget = f"{memory_bytes / 1e9:.1f} GB" if memory_bytes >= 1e9 else f"{memory_bytes / 1e6:.0f} MB"
+        message = f"the query needs more memory than the run's budget of {budget} leaves it"
         return (
             message,
             "give the run more with --memory, or filter and select earlier",
@@ -77,19 +69,10 @@ Translation = Callable[[re.Match[str]], tuple[str, str | None, str]]
 
 def _missing_column(found: re.Match[str]) -> tuple[str, str | None, str]:
     name = found["name"].split(".")[-1].strip('"')
-    known = [
-        part.split(".")[-1].strip("\"' ")
-        for part in (found["known"] or "").rstrip(".").split(",")
-    ]
+    known = [part.split(".")[-1].strip("\"' ") for part in (found["known"] or "").rstrip(".").split(",")]
     known = [part for part in known if part]
     near = did_you_mean(name, known)
-    hint = (
-        f"did you mean `{near}`?"
-        if near
-        else f"it has: {', '.join(known)}"
-        if known
-        else None
-    )
+    hint = f"did you mean `{near}`?" if near else f"it has: {', '.join(known)}" if known else None
     return f"the data has no column `{name}`", hint, "MissingColumn"
 
 
@@ -110,9 +93,7 @@ _TRANSLATIONS: Final[tuple[tuple[re.Pattern[str], Translation], ...]] = (
         _missing_column,
     ),
     (
-        re.compile(
-            r"Cannot cast string '(?P<value>.*)' to value of (?P<type>\w+) type"
-        ),
+        re.compile(r"Cannot cast string '(?P<value>.*)' to value of (?P<type>\w+) type"),
         lambda m: (
             f"the text '{m['value']}' is not a value of type {m['type']}",
             None,
@@ -120,9 +101,7 @@ _TRANSLATIONS: Final[tuple[tuple[re.Pattern[str], Translation], ...]] = (
         ),
     ),
     (
-        re.compile(
-            r"(?:Overflow happened on|Arithmetic overflow): (?P<what>.*)", re.IGNORECASE
-        ),
+        re.compile(r"(?:Overflow happened on|Arithmetic overflow): (?P<what>.*)", re.IGNORECASE),
         lambda m: (
             f"a number got too big for its type: {m['what']}",
             "cast to float or decimal first",

@@ -63,39 +63,25 @@ def execute(
     started_at = env.clock.monotonic()
     physical = cut(plan)
     workflows = tuple(program.workflows)
-    env.listener(
-        RunStarted(
-            env.run_id, program.source.path, workflows, len(physical.tasks), started_at
-        )
-    )
+    env.listener(RunStarted(env.run_id, program.source.path, workflows, len(physical.tasks), started_at))
     metrics = ScanMetrics()
     frames = FrameStore(env.scratch, int(env.memory_bytes * FRAMES_SHARE))
     opened = _Open()
     traps = Traps(program, env)
-    session = Session(
-        env.scratch, env.base, int(env.memory_bytes * POOL_SHARE), env.cores
-    )
+    session = Session(env.scratch, env.base, int(env.memory_bytes * POOL_SHARE), env.cores)
     result = PlanRun(physical, env, session, frames, traps, metrics).run()
     _take(opened, result)
     error = traps.fatal.error if traps.fatal else None
     interrupted = result.interrupted
     handled = bool(traps.caught)
     if error is None and not interrupted:
-        error, interrupted = _run_handlers(
-            program, traps, env, frames, metrics, opened, optimize
-        )
+        error, interrupted = _run_handlers(program, traps, env, frames, metrics, opened, optimize)
     if error is None and not interrupted:
         error = _commit(opened, env)
     else:
         _abort(opened)
     status: RunStatus = (
-        "cancelled"
-        if interrupted
-        else "failed"
-        if error
-        else "handled"
-        if handled
-        else "succeeded"
+        "cancelled" if interrupted else "failed" if error else "handled" if handled else "succeeded"
     )
     duration_s = env.clock.monotonic() - started_at
     env.listener(
@@ -126,9 +112,7 @@ def _run_handlers(
         name, caught = waiting.popitem()
         ran.add(name)
         inner = Traps(program, env, _fallback(program, name, caught, ran))
-        result = _run_handler(
-            program, name, caught, env, frames, metrics, inner, optimize
-        )
+        result = _run_handler(program, name, caught, env, frames, metrics, inner, optimize)
         if result.interrupted:
             _take(opened, result)
             return None, True
@@ -146,13 +130,9 @@ def _run_handlers(
     return None, False
 
 
-def _fallback(
-    program: TypedProgram, handler: str, caught: Caught, ran: set[str]
-) -> Mapping[str, str | None]:
+def _fallback(program: TypedProgram, handler: str, caught: Caught, ran: set[str]) -> Mapping[str, str | None]:
     """Where a failure inside the handler goes: the trap of the workflow it works for, unless that has run."""
-    traps = {
-        program.workflows[w].trap for w in caught.workflows if w in program.workflows
-    }
+    traps = {program.workflows[w].trap for w in caught.workflows if w in program.workflows}
     next_trap = next((t for t in sorted(traps - {None}, key=str) if t not in ran), None)
     return {handler: next_trap}
 
@@ -168,14 +148,10 @@ def _run_handler(
     optimize: Callable[[LogicalPlan], LogicalPlan],
 ) -> PlanResult:
     plan = optimize(lower_handler(program, program.handlers[name]))
-    session = Session(
-        env.scratch, env.base, int(env.memory_bytes * POOL_SHARE), env.cores
-    )
+    session = Session(env.scratch, env.base, int(env.memory_bytes * POOL_SHARE), env.cores)
     error_frame = frames.collect(caught.batches)
     try:
-        return PlanRun(
-            cut(plan), env, session, frames, traps, metrics, error_frame
-        ).run()
+        return PlanRun(cut(plan), env, session, frames, traps, metrics, error_frame).run()
     finally:
         frames.free(error_frame)
 

@@ -37,9 +37,7 @@ class Origin:
     at: datetime
 
 
-def error_batch(
-    error: StageError, rows: pa.Table | None, origin: Origin
-) -> pa.RecordBatch:
+def error_batch(error: StageError, rows: pa.Table | None, origin: Origin) -> pa.RecordBatch:
     """One error row for each input row, or a single one when there were none."""
     count = 1 if rows is None or rows.num_rows == 0 else rows.num_rows
     has_rows = rows is not None and rows.num_rows > 0
@@ -53,13 +51,10 @@ def error_batch(
         "run_id": origin.run_id,
     }
     columns: dict[str, pa.Array] = {
-        name: pa.repeat(pa.scalar(text, pa.string()), count)
-        for name, text in texts.items()
+        name: pa.repeat(pa.scalar(text, pa.string()), count) for name, text in texts.items()
     }
     columns["attempt"] = pa.repeat(pa.scalar(error.attempt, pa.int64()), count)
     columns["at"] = pa.repeat(pa.scalar(origin.at, TIMESTAMP), count)
     columns["payload"] = payload
     schema = ERROR_FRAME_ROW.arrow()
-    return pa.RecordBatch.from_arrays(
-        [columns[name] for name in schema.names], schema=schema
-    )
+    return pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)

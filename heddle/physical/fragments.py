@@ -31,7 +31,7 @@ JOIN_WAIT_S: Final = 2.0
 
 
 FragmentInput: TypeAlias = FileBinding | Frame | Batches
-"""A stream comes from another stage of the same task and gives at least one batch; a fragment has one at most."""
+"""A stream comes from another stage of the same task and gives at least one batch; there is one at most."""
 
 
 @dataclass
@@ -76,9 +76,7 @@ def stream_fragment(
             output = outputs[index % len(outputs)]
             threads.append(_pull(planned.plan, planned.context, index, output))
         schema = plain_schema(planned.schema)
-        yield from at_least_one(
-            (as_plain(b, schema) for output in outputs for b in output), schema
-        )
+        yield from at_least_one((as_plain(b, schema) for output in outputs for b in output), schema)
         metrics.add(planned.plan)
     except EngineError as error:
         if leaf.error is not None:
@@ -102,7 +100,7 @@ def _feed(first: pa.RecordBatch, rest: Batches, leaf: Channel) -> Thread:
                 leaf.put(batch)
         except ChannelClosed:
             pass
-        except BaseException as failure:  # noqa: BLE001 - the reader must learn of any end but the real one
+        except BaseException as failure:  # the reader must learn of any end but the real one
             error = failure
         finally:
             rest.close()
@@ -111,9 +109,7 @@ def _feed(first: pa.RecordBatch, rest: Batches, leaf: Channel) -> Thread:
     return deep_thread(run, "heddle-feed")
 
 
-def _pull(
-    plan: ExecutionPlan, context: SessionContext, partition: int, output: Channel
-) -> Thread:
+def _pull(plan: ExecutionPlan, context: SessionContext, partition: int, output: Channel) -> Thread:
     def run() -> None:
         error: BaseException | None = None
         try:
@@ -122,7 +118,7 @@ def _pull(
                     output.put(batch.to_pyarrow())
         except ChannelClosed:
             pass
-        except BaseException as failure:  # noqa: BLE001 - the reader must learn of any end but the real one
+        except BaseException as failure:  # the reader must learn of any end but the real one
             error = failure
         finally:
             output.finish(error)

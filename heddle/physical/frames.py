@@ -17,7 +17,7 @@ import pyarrow as pa
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """`batches` share one schema; those of a spilled frame map `file`. `memory_bytes` is what it holds on the heap."""
+    """`batches` share one schema; those of a spilled frame map `file`. `memory_bytes` is its heap."""
 
     schema: pa.Schema
     batches: tuple[pa.RecordBatch, ...]
@@ -30,11 +30,7 @@ class Frame:
         """The batches in `count` runs of about equal rows, in order; at least one batch in all."""
         if not self.batches:
             return [
-                [
-                    pa.RecordBatch.from_arrays(
-                        [pa.array([], f.type) for f in self.schema], schema=self.schema
-                    )
-                ]
+                [pa.RecordBatch.from_arrays([pa.array([], f.type) for f in self.schema], schema=self.schema)]
             ]
         target = max(1, -(-self.rows // count))
         result: list[list[pa.RecordBatch]] = [[]]

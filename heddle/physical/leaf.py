@@ -17,8 +17,8 @@ import pyarrow.dataset as ds
 from heddle.physical.channel import Channel
 
 
-class ChannelDataset(ds.Dataset):
-    """One fragment, one scan: a channel can be read once. Filters that arrive are exact, so they are applied."""
+class ChannelDataset(ds.Dataset):  # type: ignore[misc] # pyarrow has no types
+    """One fragment, one scan: a channel can be read once. Filters that arrive are exact: they are applied."""
 
     def __init__(self, schema: pa.Schema, channel: Channel) -> None:
         self._schema_ = schema
@@ -67,9 +67,7 @@ class _Scanner:
         self._channel = channel
         self._columns = schema.names if columns is None else list(columns)
         self._filter = filter
-        self.projected_schema = pa.schema(
-            [schema.field(name) for name in self._columns]
-        )
+        self.projected_schema = pa.schema([schema.field(name) for name in self._columns])
 
     def to_batches(self) -> Iterator[pa.RecordBatch]:
         for batch in self._channel:

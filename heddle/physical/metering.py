@@ -31,9 +31,7 @@ class Meter:
         self._reported_at = self._started_at
         self.rows = 0
         self.size_bytes = 0
-        env.listener(
-            StageStarted(env.run_id, self._stage, self._label, self._started_at)
-        )
+        env.listener(StageStarted(env.run_id, self._stage, self._label, self._started_at))
 
     def count(self, batch: pa.RecordBatch) -> None:
         self.rows += batch.num_rows
@@ -41,11 +39,7 @@ class Meter:
         now = self._env.clock.monotonic()
         if now - self._reported_at >= PROGRESS_INTERVAL_S:
             self._reported_at = now
-            self._env.listener(
-                StageProgress(
-                    self._env.run_id, self._stage, self.rows, self.size_bytes, now
-                )
-            )
+            self._env.listener(StageProgress(self._env.run_id, self._stage, self.rows, self.size_bytes, now))
 
     def finish(self, status: StageStatus, message: str | None = None) -> None:
         duration_s = self._env.clock.monotonic() - self._started_at

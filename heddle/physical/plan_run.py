@@ -81,9 +81,7 @@ class PlanRun:
             raise self._defect
         self._result.interrupted = self._env.cancel.cancelled
         order = [task.op for task in self._tasks]
-        self._result.sinks = {
-            i: self._result.sinks[i] for i in order if i in self._result.sinks
-        }
+        self._result.sinks = {i: self._result.sinks[i] for i in order if i in self._result.sinks}
         return self._result
 
     def _run_tasks(self) -> None:
@@ -96,7 +94,7 @@ class PlanRun:
             def body() -> None:
                 try:
                     self._run_task(task)
-                except BaseException as error:  # noqa: BLE001 - raised again where `run` was called
+                except BaseException as error:  # raised again where `run` was called
                     self._defect = error
                     self._stop.cancel()
                 finally:
@@ -108,19 +106,13 @@ class PlanRun:
 
         while waiting or running:
             with self._changed:
-                ready = (
-                    []
-                    if self._stop.cancelled
-                    else self._take_ready(waiting, at_once - len(running))
-                )
+                ready = [] if self._stop.cancelled else self._take_ready(waiting, at_once - len(running))
                 if self._stop.cancelled:
                     waiting.clear()
             for task in ready:
                 start(task)
             if not running:
-                assert ready or not waiting or self._lost, (
-                    "a task waits for a frame that nothing makes"
-                )
+                assert ready or not waiting or self._lost, "a task waits for a frame that nothing makes"
                 continue
             with self._changed:
                 while not finished:
@@ -145,9 +137,7 @@ class PlanRun:
     def _skipped(self, task: Task) -> None:
         path = self._plan.ops[task.op].path
         self._env.listener(
-            StageFinished(
-                self._env.run_id, path, "skipped", 0, 0, 0.0, "what it reads has failed"
-            )
+            StageFinished(self._env.run_id, path, "skipped", 0, 0, 0.0, "what it reads has failed")
         )
 
     def _run_task(self, task: Task) -> None:
@@ -178,9 +168,7 @@ class PlanRun:
         for op_id in task.needs:
             with self._changed:
                 self._readers_left[op_id] -= 1
-                frame = (
-                    self._frames.get(op_id) if self._readers_left[op_id] == 0 else None
-                )
+                frame = self._frames.get(op_id) if self._readers_left[op_id] == 0 else None
             if frame is not None:
                 self._store.free(frame)
 
@@ -205,9 +193,7 @@ class PlanRun:
             for batch in batches:
                 if sink is None:
                     config = self._env.resolver.config(op)
-                    sink = open_sink(
-                        op.step, config, self._env.base, batch.schema, self._env.streams
-                    )
+                    sink = open_sink(op.step, config, self._env.base, batch.schema, self._env.streams)
                 sink.write(batch)
                 meter.count(batch)
             assert sink is not None, "a stream gives at least one batch"
@@ -215,9 +201,7 @@ class PlanRun:
         except (SinkError, StageFailed, Cancelled) as error:
             if sink is not None:
                 sink.abort()
-            meter.finish(
-                "cancelled" if isinstance(error, Cancelled) else "failed", str(error)
-            )
+            meter.finish("cancelled" if isinstance(error, Cancelled) else "failed", str(error))
             if isinstance(error, SinkError):
                 raise StageFailed(op, _sink_error(op, error, self._env)) from error
             raise
@@ -249,18 +233,11 @@ class PlanRun:
     def _stream(self, op: Op) -> Batches:
         match op:
             case Fragment():
-                inputs = {
-                    relation: self._fragment_input(i)
-                    for relation, i in op.inputs.items()
-                }
-                batches = stream_fragment(
-                    op, inputs, self._session, self._env, self._stop, self._metrics
-                )
+                inputs = {relation: self._fragment_input(i) for relation, i in op.inputs.items()}
+                batches = stream_fragment(op, inputs, self._session, self._env, self._stop, self._metrics)
             case Step():
                 below = None if op.input is None else self._read(op.input)
-                batches = stream_step(
-                    op, below, self._env, self._stop, self._traps.reject
-                )
+                batches = stream_step(op, below, self._env, self._stop, self._traps.reject)
             case Values() | ErrorRows():
                 return self._read(op.id)
             case Scan() | Sink():
@@ -296,9 +273,7 @@ class PlanRun:
 def _batches_of(table: pa.Table) -> Batches:
     batches = table.to_batches()
     yield from batches or [
-        pa.RecordBatch.from_arrays(
-            [pa.array([], type=f.type) for f in table.schema], schema=table.schema
-        )
+        pa.RecordBatch.from_arrays([pa.array([], type=f.type) for f in table.schema], schema=table.schema)
     ]
 
 

@@ -47,7 +47,7 @@ Binding: TypeAlias = FileBinding | Frame | ChannelDataset
 
 @dataclass(frozen=True, slots=True)
 class PlannedFragment:
-    """A physical plan that can be executed once. `ordered`: its partitions, one after the other, are its order."""
+    """A physical plan, to be executed once. `ordered`: its partitions one after the other are its order."""
 
     plan: ExecutionPlan
     context: SessionContext
@@ -66,9 +66,7 @@ class Session:
         spill = scratch / "spill"
         spill.mkdir(mode=0o700, exist_ok=True)
         self._cores = cores
-        self._reducing = _context(
-            spill, pool_bytes - streaming_bytes, cores, reshuffle=True
-        )
+        self._reducing = _context(spill, pool_bytes - streaming_bytes, cores, reshuffle=True)
         self._streaming = _context(spill, streaming_bytes, cores, reshuffle=False)
 
     def context(self, fragment: Fragment) -> SessionContext:
@@ -87,9 +85,7 @@ class Session:
             frame = frame.select(*(quoted(name) for name in fragment.columns))
         return frame if fragment.limit is None else frame.limit(fragment.limit)
 
-    def plan(
-        self, fragment: Fragment, bindings: Mapping[str, Binding]
-    ) -> PlannedFragment:
+    def plan(self, fragment: Fragment, bindings: Mapping[str, Binding]) -> PlannedFragment:
         frame = self.logical(fragment, bindings)
         return PlannedFragment(
             plan=frame.execution_plan(),
@@ -117,9 +113,7 @@ class Session:
                 assert_never(binding)
 
 
-def _context(
-    spill: Path, pool_bytes: int, cores: int, *, reshuffle: bool
-) -> SessionContext:
+def _context(spill: Path, pool_bytes: int, cores: int, *, reshuffle: bool) -> SessionContext:
     config = (
         SessionConfig()
         .with_target_partitions(cores)
@@ -129,11 +123,7 @@ def _context(
             str(reshuffle).lower(),
         )
     )
-    runtime = (
-        RuntimeEnvBuilder()
-        .with_disk_manager_specified(str(spill))
-        .with_fair_spill_pool(pool_bytes)
-    )
+    runtime = RuntimeEnvBuilder().with_disk_manager_specified(str(spill)).with_fair_spill_pool(pool_bytes)
     return SessionContext(config, runtime)
 
 

@@ -30,9 +30,7 @@ from heddle.udf_bridge.transport import (
 
 
 class RejectedRows(Protocol):
-    def __call__(
-        self, op: Step, rows: pa.Table, rejection: Rejection, attempt: int
-    ) -> None:
+    def __call__(self, op: Step, rows: pa.Table, rejection: Rejection, attempt: int) -> None:
         """Takes the rejected rows; raises `StageFailed` when no handler would get them."""
         ...
 
@@ -60,9 +58,7 @@ def stream_step(
         session.close()
 
 
-def _source(
-    op: Step, session: StepSession, env: RunEnvironment, stop: CancelToken
-) -> Batches:
+def _source(op: Step, session: StepSession, env: RunEnvironment, stop: CancelToken) -> Batches:
     context = Caller(op, session, env, stop).context(0, 1)
     produced = session.batches(context)
     try:
@@ -146,15 +142,11 @@ def _results(
                 waiting.cancel()
 
 
-def _call(
-    op: Step, caller: Caller, rows: pa.Table, number: int, env: RunEnvironment
-) -> CallResult:
+def _call(op: Step, caller: Caller, rows: pa.Table, number: int, env: RunEnvironment) -> CallResult:
     try:
         return caller.call(rows, number)
     except FailedCall as failed:
-        raise StageFailed(
-            op, _error(op, failed.failure, failed.attempt, env), rows
-        ) from failed.failure
+        raise StageFailed(op, _error(op, failed.failure, failed.attempt, env), rows) from failed.failure
 
 
 def _binding(op: Step, env: RunEnvironment) -> StepBinding:
@@ -170,9 +162,7 @@ def _binding(op: Step, env: RunEnvironment) -> StepBinding:
     )
 
 
-def _error(
-    op: Step, failure: StepFailure, attempt: int, env: RunEnvironment
-) -> StageError:
+def _error(op: Step, failure: StepFailure, attempt: int, env: RunEnvironment) -> StageError:
     return StageError(
         env.masked(failure.message),
         stage=op.path,

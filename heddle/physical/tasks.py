@@ -37,13 +37,9 @@ class PhysicalPlan:
 def cut(plan: LogicalPlan) -> PhysicalPlan:
     plan = _spool(plan)
     needs = _needs(plan)
-    wanted = [
-        op.id for op in plan.in_order() if op.id in plan.spooled or op.id in plan.roots
-    ]
+    wanted = [op.id for op in plan.in_order() if op.id in plan.spooled or op.id in plan.roots]
     tasks = tuple(Task(op_id, needs[op_id]) for op_id in wanted)
-    readers = {
-        op_id: sum(op_id in task.needs for task in tasks) for op_id in plan.spooled
-    }
+    readers = {op_id: sum(op_id in task.needs for task in tasks) for op_id in plan.spooled}
     return PhysicalPlan(plan, tasks, readers)
 
 
@@ -54,37 +50,23 @@ def _spool(plan: LogicalPlan) -> LogicalPlan:
     depth: dict[OpId, int] = {}
     for op in plan.in_order():
         streaming = [
-            i
-            for i in inputs_of(op)
-            if isinstance(plan.ops[i], Fragment | Step) and i not in spooled
+            i for i in inputs_of(op) if isinstance(plan.ops[i], Fragment | Step) and i not in spooled
         ]
         if isinstance(op, Fragment) and len(op.inputs) > 1:
             spooled.update(streaming)
             notes += [
-                Note(
-                    "materialize", i, "its rows are counted before the join is planned"
-                )
-                for i in streaming
+                Note("materialize", i, "its rows are counted before the join is planned") for i in streaming
             ]
             streaming = []
         deepest = max((depth[i] for i in streaming), default=0)
         if deepest >= STREAM_DEPTH_MAX:
             spooled.update(streaming)
-            notes += [
-                Note("materialize", i, f"{STREAM_DEPTH_MAX} stages stream into it")
-                for i in streaming
-            ]
+            notes += [Note("materialize", i, f"{STREAM_DEPTH_MAX} stages stream into it") for i in streaming]
             deepest = 0
         depth[op.id] = deepest + 1
-        if (
-            len(readers[op.id]) > 1
-            and isinstance(op, Fragment | Step)
-            and op.id not in spooled
-        ):
+        if len(readers[op.id]) > 1 and isinstance(op, Fragment | Step) and op.id not in spooled:
             spooled.add(op.id)
-            notes.append(
-                Note("materialize", op.id, f"{len(readers[op.id])} plans read it")
-            )
+            notes.append(Note("materialize", op.id, f"{len(readers[op.id])} plans read it"))
     return replace(plan, spooled=frozenset(spooled)).noting(notes)
 
 

@@ -63,9 +63,7 @@ class Traps:
         self._keep(handler, failure.op, failure.error, failure.rows)
         return True
 
-    def reject(
-        self, op: Step, rows: pa.Table, rejection: Rejection, attempt: int
-    ) -> None:
+    def reject(self, op: Step, rows: pa.Table, rejection: Rejection, attempt: int) -> None:
         """Take rejected rows. Raises `StageFailed` when there is no handler for them."""
         reason = self._env.masked(rejection.reason)
         error = StageError(
@@ -76,9 +74,7 @@ class Traps:
             attempt=attempt,
         )
         refused = rows.take(rejection.rows)
-        self._env.listener(
-            RowsRejected(self._env.run_id, op.path, refused.num_rows, reason)
-        )
+        self._env.listener(RowsRejected(self._env.run_id, op.path, refused.num_rows, reason))
         handler = self._handler(op)
         if handler is None:
             count = f"{refused.num_rows} row" + ("s" if refused.num_rows != 1 else "")
@@ -109,9 +105,7 @@ class Traps:
             return self._fallback.get(op.workflow)
         return workflow.trap if workflow is not None else None
 
-    def _keep(
-        self, handler: str, op: Op, error: StageError, rows: pa.Table | None
-    ) -> None:
+    def _keep(self, handler: str, op: Op, error: StageError, rows: pa.Table | None) -> None:
         workflow = op.workflow if isinstance(op, Fragment | Step | Sink) else ""
         origin = Origin(workflow, self._env.run_id, self._env.clock.now())
         batch = error_batch(error, rows, origin)

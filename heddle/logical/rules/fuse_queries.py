@@ -25,9 +25,7 @@ def fuse_queries(plan: LogicalPlan) -> LogicalPlan:
     return replace(plan, ops=_still_read(ops, plan.roots)).noting(notes)
 
 
-def _absorb_inputs(
-    fragment: Fragment, ops: dict[OpId, Op], plan: LogicalPlan, notes: list[Note]
-) -> Fragment:
+def _absorb_inputs(fragment: Fragment, ops: dict[OpId, Op], plan: LogicalPlan, notes: list[Note]) -> Fragment:
     queries: dict[str, Query] = {q.relation: q for q in fragment.queries}
     inputs: dict[str, OpId] = {}
     for relation, input_id in fragment.inputs.items():
@@ -37,9 +35,7 @@ def _absorb_inputs(
             assert isinstance(below, Fragment)
             queries = {q.relation: q for q in below.queries} | queries
             inputs |= below.inputs
-            notes.append(
-                Note("fuse_queries", fragment.id, f"{below.path} runs in the same plan")
-            )
+            notes.append(Note("fuse_queries", fragment.id, f"{below.path} runs in the same plan"))
             continue
         inputs[relation] = input_id
         if reason:
@@ -54,9 +50,7 @@ def _absorb_inputs(
     return replace(fragment, queries=tuple(queries.values()), inputs=inputs)
 
 
-def _why_not(
-    fragment: Fragment, below: Op, plan: LogicalPlan, query_count: int
-) -> str | None:
+def _why_not(fragment: Fragment, below: Op, plan: LogicalPlan, query_count: int) -> str | None:
     """None: it can be fused. An empty text: there is nothing to say."""
     if not isinstance(below, Fragment):
         return ""

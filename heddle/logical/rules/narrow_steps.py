@@ -22,11 +22,7 @@ def narrow_steps(plan: LogicalPlan) -> LogicalPlan:
             continue
         below = plan.ops[op.input]
         signature = op.call.signature
-        if (
-            not isinstance(below, Fragment)
-            or signature.input.open
-            or not signature.input.columns
-        ):
+        if not isinstance(below, Fragment) or signature.input.open or not signature.input.columns:
             continue
         if signature.passthrough:
             notes.append(

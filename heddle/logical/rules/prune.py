@@ -21,8 +21,7 @@ def prune(plan: LogicalPlan) -> LogicalPlan:
             stack.extend(inputs_of(plan.ops[op_id]))
     dropped = [op for op_id, op in plan.ops.items() if op_id not in needed]
     notes = [
-        Note("prune", op.id, f"{op.path} is dropped: no output and no effect needs it")
-        for op in dropped
+        Note("prune", op.id, f"{op.path} is dropped: no output and no effect needs it") for op in dropped
     ]
     ops = {op_id: op for op_id, op in plan.ops.items() if op_id in needed}
     return replace(plan, ops=ops).noting(notes)

@@ -41,9 +41,7 @@ def share(plan: LogicalPlan) -> LogicalPlan:
             notes.append(Note("share", op.id, text, fired=False))
         else:
             spooled.add(op.id)
-            notes.append(
-                Note("share", op.id, f"computed once for {places[op.id]} readers")
-            )
+            notes.append(Note("share", op.id, f"computed once for {places[op.id]} readers"))
     return replace(plan, spooled=frozenset(spooled)).noting(notes)
 
 
@@ -64,9 +62,7 @@ def _reading_places(plan: LogicalPlan) -> dict[OpId, int]:
         match op:
             case Fragment(queries=queries, inputs=inputs):
                 for relation, input_id in inputs.items():
-                    places[input_id] += max(
-                        1, sum(reading_places(q, relation) for q in queries)
-                    )
+                    places[input_id] += max(1, sum(reading_places(q, relation) for q in queries))
             case Step(input=int(input_id)) | Sink(input=input_id):
                 places[input_id] += 1
             case _:

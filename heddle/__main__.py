@@ -1,0 +1,5 @@
+"""`python -m heddle`."""
+
+from heddle.cli.main import main
+
+main()
