@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from heddle.cli.options import color_option
+from heddle.cli.options import Colors, color_option
 
 if TYPE_CHECKING:
     from heddle.errors import UsageError
@@ -87,8 +87,9 @@ def main() -> NoReturn:
 
 def call(arguments: list[str]) -> int:
     """Run one command; what goes wrong is said on stderr and becomes the exit code."""
+    colors = Colors()
     try:
-        result = cli.main(arguments, prog_name="heddle", standalone_mode=False)
+        result = cli.main(arguments, prog_name="heddle", standalone_mode=False, obj=colors)
         return result if isinstance(result, int) else 0
     except click.exceptions.Exit as ended:
         return ended.exit_code
@@ -100,10 +101,10 @@ def call(arguments: list[str]) -> int:
     except ReaderGone:
         return READER_GONE
     except Exception as error:
-        return _failed(error)
+        return _failed(error, colors)
 
 
-def _failed(error: Exception) -> int:
+def _failed(error: Exception, colors: Colors) -> int:
     from heddle.cli.render import failure, full
     from heddle.errors import HeddleError, ProgramError
 
@@ -116,7 +117,7 @@ def _failed(error: Exception) -> int:
             shown = failure(error, color=True)
         case _:
             return _internal_error(error)
-    click.echo(shown, err=True)
+    click.echo(shown, err=True, color=colors.chosen)
     return error.exit_code
 
 

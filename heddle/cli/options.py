@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
@@ -14,13 +15,25 @@ from click.shell_completion import CompletionItem
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+@dataclass
+class Colors:
+    """The colour choice of one command, which outlives click's context; None means "on a terminal"."""
+
+    chosen: bool | None = field(default_factory=lambda: False if os.environ.get("NO_COLOR") else None)
+
+
 def _set_color(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
-    if value in {"always", "never"}:
-        ctx.color = value == "always"
-    elif value == "auto":
-        ctx.color = None
-    if value != "always" and os.environ.get("NO_COLOR"):
-        ctx.color = False
+    colors = ctx.ensure_object(Colors)
+    match value:
+        case "always":
+            colors.chosen = True
+        case "never":
+            colors.chosen = False
+        case "auto":
+            colors.chosen = Colors().chosen
+        case _:
+            pass
+    ctx.color = colors.chosen
 
 
 def color_option(function: F) -> F:

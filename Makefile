@@ -1,0 +1,69 @@
+# `make help` lists the targets. Each sets up what it needs in .venv first, so each works on a fresh clone.
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+EXAMPLES := examples tpch_bench/queries
+WORKERS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check fmt bench fuzz lock clean
+
+help: ## List the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+# What users get: the package and its dependencies.
+$(VENV)/.core: requirements.lock pyproject.toml tools/venv.sh
+	sh tools/venv.sh $(VENV)
+	$(PIP) -r requirements.lock
+	$(PIP) --no-deps --editable .
+	@touch $@
+
+# And the tools of the tests and checks.
+$(VENV)/.dev: requirements-dev.lock $(VENV)/.core
+	$(PIP) -r requirements-dev.lock
+	@touch $@
+
+demo: $(VENV)/.core ## Make two million orders and run a program on them
+	$(BIN)/python examples/demo/generate.py
+	$(BIN)/heddle run examples/demo/demo.he
+
+test: check ## Run the checks and all tests
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
+
+check: $(VENV)/.dev ## Layout, lint, types, import directions; examples check and are laid out
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/heddle fmt --check $(EXAMPLES)
+	$(BIN)/heddle check $(EXAMPLES)
+
+fmt: $(VENV)/.dev ## Lay out Python and Heddle files
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+	$(BIN)/heddle fmt $(EXAMPLES)
+
+bench: $(VENV)/.dev ## Measure what Heddle costs over the same work by hand
+	$(BIN)/python -m benchmarks.overhead
+
+FUZZ_SECONDS ?= 60
+.venv-fuzz/.done: requirements.lock pyproject.toml tools/venv.sh
+	sh tools/venv.sh .venv-fuzz
+	.venv-fuzz/bin/python -m pip --disable-pip-version-check install --quiet --editable '.[fuzz]'
+	@touch $@
+
+fuzz: .venv-fuzz/.done ## Let atheris look for texts that break the parser, for a minute
+	.venv-fuzz/bin/python tests/fuzz/parser_fuzz.py -max_total_time=$(FUZZ_SECONDS)
+
+LOCK := uv pip compile --quiet --universal --no-header --no-emit-index-url --no-annotate --python-version 3.11
+lock: $(VENV)/.dev ## Pin the newest versions that pyproject.toml allows
+	$(PIP) uv
+	$(BIN)/$(LOCK) --upgrade pyproject.toml --output-file requirements.lock
+	$(BIN)/$(LOCK) --upgrade pyproject.toml --extra test --extra dev --extra bench \
+	    --constraint requirements.lock --output-file requirements-dev.lock
+
+clean: ## Remove everything that is made here
+	rm -rf .venv .venv-* .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist
+	rm -rf examples/demo/data
+	find . -name __pycache__ -o -name .heddle -prune | xargs rm -rf

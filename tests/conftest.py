@@ -1,0 +1,14 @@
+"""Settings that hold for all tests: no colours, a fixed width, and Hypothesis without a clock."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import settings
+
+os.environ["NO_COLOR"] = "1"
+os.environ["COLUMNS"] = "100"
+
+# Two cores are shared by the workers, so an example may be slow without being wrong.
+settings.register_profile("heddle", deadline=None)
+settings.load_profile("heddle")
