@@ -56,7 +56,10 @@ class ParamRef:
     name: str
 
 
-ConfigData: TypeAlias = "None | bool | int | float | str | EnvRef | SecretRef | ParamRef | list[ConfigData] | dict[str, ConfigData]"
+ConfigData: TypeAlias = (
+    "bool | int | float | str | EnvRef | SecretRef | ParamRef"
+    " | list[ConfigData] | dict[str, ConfigData] | None"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +126,7 @@ class TableNode:
     """Rows written in the program; a missing cell is None."""
 
     id: NodeId
-    rows: tuple[Mapping[str, None | bool | int | float | str], ...]
+    rows: tuple[Mapping[str, bool | int | float | str | None], ...]
     row: RowType
     span: Span
 
@@ -261,7 +264,5 @@ def inputs_of(node: Node) -> tuple[NodeId, ...]:
             return ()
         case QueryNode(inputs=inputs):
             return tuple(i.node for i in inputs)
-        case StepNode(input=None):
-            return ()
         case StepNode(input=input_id):
-            return (input_id,)
+            return () if input_id is None else (input_id,)

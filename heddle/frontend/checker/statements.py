@@ -24,7 +24,7 @@ from heddle.frontend.checker.drafts import (
 from heddle.frontend.checker.policies import Policies, for_step
 from heddle.frontend.checker.report import Report, near_or_known, rename_fix
 from heddle.frontend.checker.tables import read_table
-from heddle.frontend.prql.request import relation_names
+from heddle.frontend.prql.names import relation_names
 from heddle.frontend.typed import NO_POLICY, Policy
 
 
