@@ -7,10 +7,10 @@ and `heddle.lock`. It never asks a service; what cannot be known offline is an o
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from importlib.metadata import entry_points
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from pkgutil import iter_modules
+from typing import TYPE_CHECKING
 
 from heddle.config import Project, shown_path
 from heddle.core.config import ConfigValue
@@ -19,10 +19,13 @@ from heddle.core.types import OPEN_ROW, Column, RowType, parse_type, row_of_sche
 from heddle.diagnostics import did_you_mean
 from heddle.frontend.catalog import CatalogProblem
 from heddle.frontend.typed import ConfigData, EnvRef, ParamRef, SecretRef
+from heddle.lockfile import FILE_NAME as LOCK_NAME
 from heddle.lockfile import LockFile
-from heddle.sdk.loader import LoadProblem, load_installed, load_module
 from heddle.std.columns import ColumnProblem, output_row
 from heddle.std.signatures import STD_MODULES
+
+if TYPE_CHECKING:
+    from heddle.sdk.loader import LoadProblem
 
 ENTRY_POINTS = "heddle.plugins"
 OTHER_LANGUAGE_FILE = "heddle-plugin.toml"
@@ -70,7 +73,7 @@ class ProjectCatalog:
                 return OPEN_ROW, CatalogProblem("HD0410", "error", row.message, row.help)
             return row, None
         if isinstance(schema := config.get("schema"), dict):
-            return _written_row(schema), None
+            return _beside(input_row, _written_row(schema), step), None
         return self._locked_row(module, step, config)
 
     def overlay(self, kind: str, name: str) -> Mapping[str, ConfigData]:
@@ -81,9 +84,11 @@ class ProjectCatalog:
 
     def _resolve(self, path: str) -> ModuleSignature | CatalogProblem:
         kind, _, rest = path.partition("/")
+        if kind == "std":
+            return STD_MODULES.get(path) or _missing(path, ["the standard library"], list(STD_MODULES))
+        from heddle.sdk.loader import LoadProblem  # a program without plugins never needs the SDK
+
         try:
-            if kind == "std":
-                return STD_MODULES.get(path) or _missing(path, ["the standard library"], list(STD_MODULES))
             if kind == "fhub":
                 return _connector(path, rest)
             if kind in (".", ".."):
@@ -96,6 +101,8 @@ class ProjectCatalog:
 
     def _local(self, path: str, places: list[Path]) -> ModuleSignature | CatalogProblem:
         places = list(dict.fromkeys(place.resolve() for place in places))
+        from heddle.sdk.loader import load_module
+
         for place in places:
             if (place / OTHER_LANGUAGE_FILE).is_file():
                 return _other_language(path, place)
@@ -109,8 +116,12 @@ class ProjectCatalog:
     def _plugin(self, path: str) -> ModuleSignature | CatalogProblem:
         if path in self.project.plugins:
             return self._listed_plugin(path, self.project.root / self.project.plugins[path])
+        from importlib.metadata import entry_points
+
         installed = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
         if path in installed:
+            from heddle.sdk.loader import load_installed
+
             module_name = installed[path].value.partition(":")[0]
             return load_installed(module_name, path, namespace=path).signature
         known = [*self.project.plugins, *installed, *STD_MODULES, *(f"fhub/{n}" for n in connectors())]
@@ -136,6 +147,8 @@ class ProjectCatalog:
                 f'the plugin "{path}" is not where heddle.toml says: there is no {shown_path(file)}',
                 "correct its path under [plugins]; paths there start at heddle.toml's folder",
             )
+        from heddle.sdk.loader import load_module
+
         return load_module(file, path, namespace=path, roots=(self.project.root,)).signature
 
     def _file_row(self, step: str, config: Mapping[str, ConfigData]) -> tuple[RowType, CatalogProblem | None]:
@@ -174,11 +187,13 @@ class ProjectCatalog:
         row = self._lock.row(module, step, config)
         if row is not None:
             return row, None
+        written = any(f.name == "schema" for f in step.config)
+        cure = "; a `schema` here would name them" if written else ""
         return OPEN_ROW, CatalogProblem(
             "HD0409",
             "warning",
             f"the columns of this `{step.name}` are not known yet",
-            "they are checked when the program runs; `heddle.lock` has no entry for it",
+            f"they are checked when the program runs; {LOCK_NAME} has no entry for it{cure}",
         )
 
 
@@ -192,6 +207,8 @@ def connectors() -> list[str]:
 def _connector(path: str, name: str) -> ModuleSignature | CatalogProblem:
     if name not in connectors():
         return _missing(path, ["the connectors that come with Heddle"], [f"fhub/{n}" for n in connectors()])
+    from heddle.sdk.loader import load_installed
+
     return load_installed(f"fhub.{name}", path, namespace=path).signature
 
 
@@ -237,6 +254,13 @@ def _written_row(schema: Mapping[str, ConfigData]) -> RowType:
         type_, nullable = parse_type(str(text))
         columns.append(Column(name, type_, nullable))
     return RowType(tuple(columns))
+
+
+def _beside(input_row: RowType | None, row: RowType, step: StepSignature) -> RowType:
+    """A pass-through step adds its columns to those of its input."""
+    if not step.passthrough or input_row is None:
+        return row
+    return replace(input_row.with_columns(row.columns), open=input_row.open)
 
 
 def _plain(value: ConfigData) -> ConfigValue:

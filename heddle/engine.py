@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from heddle.resolving import ResolvedConfigs
     from heddle.secrets import Masker
     from heddle.std.sinks import Streams
+    from heddle.udf_bridge.transport import StepTransport
 
 BATCH_ROWS: Final = 65_536
 """Rows in a call of a row-wise step: large enough to amortize the call, small enough for the cache."""
@@ -182,7 +183,6 @@ class Engine:
         from heddle.physical.environment import RunEnvironment
         from heddle.physical.executor import execute
         from heddle.physical.scratch import scratch_folder
-        from heddle.udf_bridge.inline import InlineTransport
 
         rules = optimize if options.optimize else unoptimized
         plan = self.plan(program, options)
@@ -195,7 +195,7 @@ class Engine:
         chance = random.Random()
         run_id = f"{chance.getrandbits(48):012x}"
         with scratch_folder(run_id, Path(tempfile.gettempdir())) as scratch:
-            transport = InlineTransport()
+            transport = _transport(plans)
             try:
                 env = RunEnvironment(
                     run_id=run_id,
@@ -253,6 +253,18 @@ class Engine:
         return (
             options.memory_bytes or self._project.memory_bytes or default_budget_bytes()
         )
+
+
+def _transport(plans: Sequence[LogicalPlan]) -> StepTransport:
+    """How this run's steps are reached; a run without steps loads nothing for them."""
+    from heddle.logical.plan import Step
+    from heddle.udf_bridge.transport import NoTransport
+
+    if not any(isinstance(op, Step) for plan in plans for op in plan.ops.values()):
+        return NoTransport()
+    from heddle.udf_bridge.inline import InlineTransport
+
+    return InlineTransport()
 
 
 def _goals(program: TypedProgram, options: RunOptions) -> Goals:

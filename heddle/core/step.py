@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from heddle.core.resource import ResourceConfig
 from heddle.core.settings import Settings
@@ -65,7 +64,7 @@ class RejectedRows:
 class StepContext:
     """The call: its run, and the way to refuse single rows.
 
-    `deadline` is the moment on the monotonic clock at which the call is given up, in seconds, or None.
+    `deadline` is the seconds after which the call is given up, or None.
     `log` writes to the run's log, which is stderr.
     """
 
@@ -114,6 +113,8 @@ class _ArrowStream(Protocol):
 
 
 def _row_numbers(rows: RowSelection, row_count: int | None) -> pa.Int64Array:
+    import pyarrow.compute as pc  # slow to import, and most steps reject nothing
+
     column = pa.chunked_array(rows) if isinstance(rows, _ArrowStream) else pa.array(rows)
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks()

@@ -158,6 +158,8 @@ def arrow_table(data: object) -> pa.Table:
             return plain_table(data)
         case pa.RecordBatch():
             return plain_table(pa.Table.from_batches([data]))
+        case ArrowStream() if type(data).__module__.partition(".")[0] == "pandas":
+            return plain_table(pa.Table.from_pandas(data, preserve_index=False))
         case ArrowStream():
             return plain_table(pa.table(data))
         case _:

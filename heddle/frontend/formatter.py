@@ -12,7 +12,7 @@ from heddle.diagnostics import Source, Span
 from heddle.frontend import ast
 from heddle.frontend.format_values import put_dict, put_query, put_ref, put_table, put_value
 from heddle.frontend.format_writer import LINE_WIDTH, Writer
-from heddle.frontend.parser import ParseResult, parse
+from heddle.frontend.parser import parse
 from heddle.frontend.tokens import ERRORS_MAX
 
 _STATEMENT_INDENT = 2
@@ -25,29 +25,13 @@ def format_program(program: ast.Program) -> str:
 
 
 def format_source(text: str) -> str:
-    """The layout of a text. Items with syntax errors stay as they are; if even that could change what the
-    others mean, the whole text does."""
+    """The layout of a text. Items with syntax errors stay as they are; so does a text that was not read to
+    its end, because of damage or too many mistakes."""
     result = parse(Source("<text>", text))
-    if not _error_codes(result):
-        return _format(result.program, ())
-    around = _format_around(result)
-    if around is None:
-        return text
-    again = parse(Source("<text>", around))
-    stable = _error_codes(again) == _error_codes(result) and _format_around(again) == around
-    return around if stable else text
-
-
-def _format_around(result: ParseResult) -> str | None:
-    """The text with its broken regions kept; None when parts of it were not read."""
-    codes = _error_codes(result)
+    codes = [d.code for d in result.diagnostics if d.severity == "error"]
     if len(codes) >= ERRORS_MAX or "HD0101" in codes:
-        return None
+        return text
     return _format(result.program, result.verbatim)
-
-
-def _error_codes(result: ParseResult) -> list[str]:
-    return [d.code for d in result.diagnostics if d.severity == "error"]
 
 
 def _format(program: ast.Program, verbatim: tuple[Span, ...]) -> str:

@@ -20,10 +20,9 @@ from heddle.physical.channel import Channel
 from heddle.physical.engine_errors import EngineError, engine_errors
 from heddle.physical.environment import ConfigResolver
 from heddle.physical.frames import Frame
-from heddle.physical.leaf import ChannelDataset
 from heddle.physical.runtime import deep_thread
 from heddle.physical.scratch import scratch_folder
-from heddle.physical.session import Binding, FileBinding, Session
+from heddle.physical.session import Binding, FileBinding, Session, StreamBinding
 from heddle.physical.tasks import cut
 from heddle.physical.values import values_table
 
@@ -105,7 +104,7 @@ def _empty(row: RowType | None, *, streams: bool) -> Binding | None:
     if row is None or not row.complete:
         return None
     schema = row.arrow()
-    return ChannelDataset(schema, Channel(CancelToken())) if streams else Frame(schema, (), 0, 0, 0, None)
+    return StreamBinding(schema, Channel(CancelToken())) if streams else Frame(schema, (), 0, 0, 0, None)
 
 
 def _scans(plan: EnginePlan) -> Iterator[TableScan]:

@@ -15,7 +15,6 @@ from heddle.core.types import TIMESTAMP
 from heddle.errors import StageError
 from heddle.frontend.typed import ERROR_FRAME_ROW
 from heddle.logical.plan import Op
-from heddle.std.json_text import to_json
 
 
 class StageFailed(Exception):
@@ -39,6 +38,8 @@ class Origin:
 
 def error_batch(error: StageError, rows: pa.Table | None, origin: Origin) -> pa.RecordBatch:
     """One error row for each input row, or a single one when there were none."""
+    from heddle.std.json_text import to_json
+
     count = 1 if rows is None or rows.num_rows == 0 else rows.num_rows
     has_rows = rows is not None and rows.num_rows > 0
     payload = to_json(rows) if has_rows else pa.nulls(count, pa.string())

@@ -22,9 +22,8 @@ from heddle.physical.engine_errors import EngineError, engine_errors, stage_erro
 from heddle.physical.environment import RunEnvironment
 from heddle.physical.failures import StageFailed
 from heddle.physical.frames import Frame
-from heddle.physical.leaf import ChannelDataset
 from heddle.physical.runtime import deep_thread
-from heddle.physical.session import Binding, FileBinding, Session, metric_sums
+from heddle.physical.session import Binding, FileBinding, Session, StreamBinding, metric_sums
 
 JOIN_WAIT_S: Final = 2.0
 """How long a finished fragment waits for a thread that is inside DataFusion."""
@@ -63,7 +62,7 @@ def stream_fragment(
                 bindings[relation] = source
             else:
                 first = next(source)
-                bindings[relation] = ChannelDataset(first.schema, leaf)
+                bindings[relation] = StreamBinding(first.schema, leaf)
                 threads.append(_feed(first, source, leaf))
         with engine_errors():
             planned = session.plan(fragment, bindings)

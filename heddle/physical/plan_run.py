@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from dataclasses import dataclass, field
-from typing import assert_never
+from typing import Final, assert_never
 
 import pyarrow as pa
 
@@ -31,6 +31,9 @@ from heddle.physical.traps import Traps
 from heddle.physical.values import values_table
 from heddle.std.sinks import Sink as OpenSink
 from heddle.std.sinks import SinkError, open_sink
+
+ABANDON_AFTER_S: Final = 0.4
+"""How long a cancelled run waits for its tasks before it leaves them behind."""
 
 
 @dataclass
@@ -69,10 +72,12 @@ class PlanRun:
         self._lost: set[OpId] = set()
         self._changed = threading.Condition()
         self._result = PlanResult()
+        self._writing: dict[OpId, OpenSink] = {}
+        self._cancelled_at: float | None = None
         self._defect: BaseException | None = None
 
     def run(self) -> PlanResult:
-        forget = self._env.cancel.on_cancel(self._stop.cancel)
+        forget = self._env.cancel.on_cancel(self._cancel)
         try:
             self._run_tasks()
         finally:
@@ -115,11 +120,34 @@ class PlanRun:
                 assert ready or not waiting or self._lost, "a task waits for a frame that nothing makes"
                 continue
             with self._changed:
-                while not finished:
-                    self._changed.wait()
+                while not finished and not self._abandoned():
+                    self._changed.wait(ABANDON_AFTER_S if self._env.cancel.cancelled else None)
                 done = [finished.popleft() for _ in range(len(finished))]
+            if not done:
+                self._abandon()
+                return
             for op_id in done:
                 running.pop(op_id).join()
+
+    def _cancel(self) -> None:
+        self._stop.cancel()
+        with self._changed:
+            self._changed.notify_all()
+
+    def _abandoned(self) -> bool:
+        """Whether the user cancelled and the tasks had their time to end."""
+        if not self._env.cancel.cancelled:
+            return False
+        now = self._env.clock.monotonic()
+        self._cancelled_at = self._cancelled_at or now
+        return now - self._cancelled_at >= ABANDON_AFTER_S
+
+    def _abandon(self) -> None:
+        """User code that goes on cannot be stopped, but what it would have written can be undone."""
+        with self._changed:
+            sinks = list(self._writing.values())
+        for sink in sinks:
+            sink.abort()
 
     def _take_ready(self, waiting: deque[Task], room: int) -> list[Task]:
         """Tasks whose frames are there; those that need a lost frame are lost with it."""
@@ -194,6 +222,8 @@ class PlanRun:
                 if sink is None:
                     config = self._env.resolver.config(op)
                     sink = open_sink(op.step, config, self._env.base, batch.schema, self._env.streams)
+                    with self._changed:
+                        self._writing[op.id] = sink
                 sink.write(batch)
                 meter.count(batch)
             assert sink is not None, "a stream gives at least one batch"
@@ -206,6 +236,8 @@ class PlanRun:
                 raise StageFailed(op, _sink_error(op, error, self._env)) from error
             raise
         finally:
+            with self._changed:
+                self._writing.pop(op.id, None)
             batches.close()
         meter.finish("succeeded")
         self._count(meter.rows)

@@ -26,8 +26,8 @@ from datafusion import (
 from heddle.core.config import ConfigValue
 from heddle.logical.plan import Fragment
 from heddle.logical.sql import fragment_sql, quoted
+from heddle.physical.channel import Channel
 from heddle.physical.frames import Frame
-from heddle.physical.leaf import ChannelDataset
 from heddle.std import readers
 
 STREAMING_POOL_SHARE: Final = 0.1
@@ -44,7 +44,15 @@ class FileBinding:
     config: Mapping[str, ConfigValue]
 
 
-Binding: TypeAlias = FileBinding | Frame | ChannelDataset
+@dataclass(frozen=True, slots=True)
+class StreamBinding:
+    """Batches of another stage, which arrive through a channel while the plan runs."""
+
+    schema: pa.Schema
+    channel: Channel
+
+
+Binding: TypeAlias = FileBinding | Frame | StreamBinding
 """What a relation of a fragment's SQL stands for."""
 
 
@@ -110,8 +118,10 @@ class Session:
             case Frame():
                 partitions = binding.partitions(self._cores if fragment.reduces else 1)
                 context.register_record_batches(relation, partitions)
-            case ChannelDataset():
-                context.register_table(relation, Table(binding))
+            case StreamBinding(schema=schema, channel=channel):
+                from heddle.physical.leaf import ChannelDataset
+
+                context.register_table(relation, Table(ChannelDataset(schema, channel)))
             case _:
                 assert_never(binding)
 

@@ -119,7 +119,7 @@ def _offered(
     if not matching:
         raise LoadProblem(
             "namespace",
-            f'the plugin in {path} has the namespace "{plugins[0].namespace}", not "{namespace}"',
+            f'the plugin in {path.name} has the namespace "{plugins[0].namespace}", not "{namespace}"',
             path,
             help=f'import and list it as "{plugins[0].namespace}", or write Plugin(namespace="{namespace}")',
         )
@@ -177,7 +177,7 @@ def _is_step(function: Any) -> bool:
 
 def _no_steps(path: Path, ignored: Mapping[str, str]) -> str:
     reason = next(iter(ignored.values()), "it has no public function")
-    return f"{path} offers no step: {reason}"
+    return f"{path.name} offers no step: {reason}"
 
 
 def _code(path: Path, roots: Sequence[Path]) -> Code:

@@ -11,7 +11,6 @@ from typing import IO, TYPE_CHECKING, Final, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from pyarrow import ipc
 
 from heddle.core.casting import plain_schema, plain_table
@@ -97,6 +96,9 @@ class CsvEncoder:
             self._stream.write(b"\n" * batch.num_rows)
             return
         columns = [self._quoted(csv_texts(column)) for column in batch.columns]
+        if len(columns) == 1:
+            # Readers skip an empty line, so a null that stands alone is written as `""`.
+            columns = [pc.if_else(pc.equal(columns[0], ""), '""', columns[0])]
         _write_lines(self._stream, pc.binary_join_element_wise(*columns, self._delimiter))
 
     def finish(self) -> None:
@@ -127,6 +129,8 @@ class ParquetEncoder:
     """Gathers batches into row groups."""
 
     def __init__(self, stream: IO[bytes], schema: pa.Schema, compression: str, group_rows: int) -> None:
+        import pyarrow.parquet as pq
+
         self._schema = plain_schema(schema)
         self._writer = pq.ParquetWriter(stream, self._schema, compression=compression)
         self._group_rows = group_rows
@@ -205,4 +209,7 @@ class _Unclosed(io.RawIOBase):
         return True
 
     def write(self, data: Buffer) -> int:
+        if self._stream.closed:
+            # Only a file that was given up is closed below its compressor, which then flushes what it held.
+            return memoryview(data).nbytes
         return self._stream.write(data)

@@ -26,6 +26,7 @@ from heddle.std.encoders import (
     csv_texts,
     open_encoder,
 )
+from heddle.std.files import COMPRESSIONS, open_plain
 from heddle.std.sinks import Sink, SinkError, WrittenTarget, write_errors
 
 PARTITIONS_MAX: Final = 1_000
@@ -57,7 +58,11 @@ def open_file_sink(step: str, config: Config, base: Path, schema: pa.Schema) -> 
 
 
 class FileSink:
-    """One file. `place` is the path as the program wrote it, `target` where that is."""
+    """One file. `place` is the path as the program wrote it, `target` where that is.
+
+    With `append` the hidden file holds the new rows as plain text until the commit, which writes what the
+    target holds by then and the new rows as one stream. So several appends in a run add up.
+    """
 
     def __init__(
         self, step: str, config: Config, place: str, target: Path, schema: pa.Schema, *, append: bool = False
@@ -77,7 +82,7 @@ class FileSink:
             self._file: IO[bytes] = self._hidden.open("xb")
         try:
             with write_errors(place):
-                self._stream = compressed(self._file, self._compression)
+                self._stream = self._file if append else compressed(self._file, self._compression)
                 header = self._header and not append
                 self._encoder: Encoder = open_encoder(step, self._stream, schema, config, header=header)
         except SinkError:
@@ -116,43 +121,37 @@ class FileSink:
         self._hidden.unlink(missing_ok=True)
 
     def _join_to_old(self) -> None:
-        """Put what the target holds now before the new rows; each part is a whole compressed stream."""
         joined = hidden_beside(self._target)
         try:
-            with joined.open("xb") as out:
+            with joined.open("xb") as file, self._hidden.open("rb") as new:
+                out = compressed(file, self._compression)
                 if self._target.exists() and self._target.stat().st_size:
                     self._copy_old(out)
                 elif self._header:
-                    head = compressed(out, self._compression)
-                    head.write(csv_header(self._schema, self._delimiter))
-                    if head is not out:
-                        head.close()
-                with self._hidden.open("rb") as new:
-                    shutil.copyfileobj(new, out, COPY_BYTES)
-                out.flush()
-                os.fsync(out.fileno())
+                    out.write(csv_header(self._schema, self._delimiter))
+                shutil.copyfileobj(new, out, COPY_BYTES)
+                if out is not file:
+                    out.close()
+                file.flush()
+                os.fsync(file.fileno())
             os.replace(joined, self._hidden)
         finally:
             joined.unlink(missing_ok=True)
 
     def _copy_old(self, out: IO[bytes]) -> None:
-        if self._header:
-            self._check_header()
-        with self._target.open("rb") as old:
-            shutil.copyfileobj(old, out, COPY_BYTES)
-            if self._compression == "none":
-                old.seek(-1, os.SEEK_END)
-                if old.read(1) != b"\n":
-                    out.write(b"\n")
+        with open_plain(self._target, COMPRESSIONS.get(self._compression, "")) as old:
+            if self._header:
+                self._check_header(old.readline())
+                out.write(csv_header(self._schema, self._delimiter))
+            last = b"\n"
+            while part := old.read(COPY_BYTES):
+                out.write(part)
+                last = part[-1:]
+            if last != b"\n":
+                out.write(b"\n")
 
-    def _check_header(self) -> None:
-        if self._compression == "xz":
-            return
-        codec = {"gz": "gzip", "bz2": "bz2", "zst": "zstd"}.get(self._compression)
-        wanted = csv_header(self._schema, self._delimiter)
-        with pa.input_stream(str(self._target), compression=codec) as stream:
-            found = stream.read(len(wanted) + 1).replace(b"\r\n", b"\n")[: len(wanted)]
-        if found.rstrip(b"\n") != wanted.rstrip(b"\n"):
+    def _check_header(self, found: bytes) -> None:
+        if found.rstrip(b"\r\n") != csv_header(self._schema, self._delimiter).rstrip(b"\n"):
             raise SinkError(
                 f"`{self._place}` has other columns than the rows to append, which have "
                 f"{', '.join(self._schema.names)}",

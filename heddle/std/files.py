@@ -6,13 +6,18 @@ of an object store. `FileSet` says which files and how DataFusion can be told of
 
 from __future__ import annotations
 
+import bz2
 import fnmatch
 import glob
+import gzip
+import io
+import lzma
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import IO, Final, cast
 from urllib.parse import quote
 
 import pyarrow as pa
@@ -86,6 +91,27 @@ def find_files(step: str, path: str, base: Path, compression: str, partitions: p
 def file_url(path: Path) -> str:
     """A `file://` address in which nothing of the path is read as a pattern."""
     return "file://" + quote(str(path.absolute()))
+
+
+def shown(path: Path) -> str:
+    """A path as messages show it: relative where it lies below the working directory."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative
+
+
+def open_plain(file: Path, compression: str) -> IO[bytes]:
+    """The file's bytes, decompressed; `compression` is DataFusion's name of it."""
+    match compression:
+        case "gzip":
+            return cast(IO[bytes], gzip.open(file))
+        case "bz2":
+            return bz2.open(file)
+        case "xz":
+            return lzma.open(file)
+        case "zstd":
+            return io.BufferedReader(pa.input_stream(str(file), compression="zstd"))
+        case _:
+            return file.open("rb")
 
 
 def _folder(step: str, path: str, folder: Path, compression: str, partitions: pa.Schema | None) -> FileSet:
@@ -206,7 +232,7 @@ def _first_pattern(path: Path) -> int:
 
 
 def _no_file(path: str, place: Path) -> ReaderError:
-    return ReaderError("missing", path, f"there is no file {place}", _folder_hint(place.parent, place))
+    return ReaderError("missing", path, f"there is no file {shown(place)}", _folder_hint(place.parent, place))
 
 
 def _folder_hint(folder: Path, wanted: Path) -> str | None:
@@ -214,6 +240,6 @@ def _folder_hint(folder: Path, wanted: Path) -> str | None:
     from heddle.diagnostics import did_you_mean
 
     if not folder.is_dir():
-        return f"the folder {folder} does not exist"
+        return f"the folder {shown(folder)} does not exist"
     near = did_you_mean(wanted.name, [entry.name for entry in folder.iterdir()])
     return f"did you mean `{near}`?" if near else "relative paths start at the program's folder"

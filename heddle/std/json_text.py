@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 _t = pa.types
-_NULL = pa.scalar("null")
+_NULL = "null"
 _SHORT_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\f": "\\f"}
 _CONTROL = "[\\x00-\\x1f]"
 _SPECIAL = '["\\\\\\x00-\\x1f]'
@@ -33,7 +33,7 @@ def json_texts(array: pa.Array) -> pa.StringArray:
     array = _storage(array)
     type_ = array.type
     if _t.is_null(type_):
-        return pa.repeat(_NULL, len(array))
+        return pa.repeat(pa.scalar(_NULL), len(array))
     if array.null_count == 0:
         return _encoded(array, type_)
     return pc.fill_null(pc.if_else(array.is_valid(), _encoded(array, type_), _NULL), _NULL)

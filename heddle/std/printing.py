@@ -10,14 +10,15 @@ import shutil
 import tempfile
 import unicodedata
 from collections.abc import Mapping, Sequence
-from typing import Final, TextIO
+from typing import TYPE_CHECKING, Final, TextIO
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from heddle.core.config import ConfigValue
-from heddle.std.encoders import Encoder, csv_texts, open_encoder
 from heddle.std.sinks import WrittenTarget, write_errors
+
+if TYPE_CHECKING:
+    from heddle.std.encoders import Encoder
 
 ROWS_SHOWN: Final = 50
 TEXT_BYTES_MAX: Final = 16 << 20
@@ -47,6 +48,8 @@ class PrintSink:
         self._text = None if tabular else tempfile.SpooledTemporaryFile(TEXT_BYTES_MAX)  # noqa: SIM115
         self._encoder: Encoder | None = None
         if self._text is not None:
+            from heddle.std.encoders import open_encoder
+
             self._encoder = open_encoder(self._format, self._text, schema, {}, header=True)
 
     def write(self, batch: pa.RecordBatch) -> None:
@@ -130,10 +133,28 @@ def markdown_lines(table: pa.Table) -> list[str]:
 
 def cells(column: pa.ChunkedArray) -> list[str]:
     """The values as people read them, each on one line."""
-    texts = pa.chunked_array(
-        [csv_texts(chunk).cast(pa.string()) for chunk in column.chunks], type=pa.string()
-    )
-    return [_shown(text) for text in pc.fill_null(texts, "null").to_pylist()]
+    if _is_plain(column.type):
+        return ["null" if value is None else _plain_text(value) for value in column.to_pylist()]
+    from heddle.std.encoders import csv_texts
+
+    texts = [csv_texts(chunk).cast(pa.string()) for chunk in column.chunks]
+    return ["null" if text is None else _shown(text) for chunk in texts for text in chunk.to_pylist()]
+
+
+def _is_plain(type_: pa.DataType) -> bool:
+    """Types whose Python values print as they should, without Arrow's kernels, which are slow to import."""
+    t = pa.types
+    return bool(t.is_integer(type_) or t.is_floating(type_) or t.is_boolean(type_) or t.is_string(type_))
+
+
+def _plain_text(value: bool | int | float | str) -> str:
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case str():
+            return _shown(value)
+        case _:
+            return str(value)
 
 
 def text_width(text: str) -> int:

@@ -6,6 +6,7 @@ arrives as text: `explain_error` translates the texts that come from readers, an
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from typing import Final, Literal
@@ -13,6 +14,7 @@ from typing import Final, Literal
 ReaderProblem = Literal["missing", "empty", "invalid", "config", "unreachable"]
 Explanation = tuple[str, str | None]
 
+_STORE: Final = re.compile(r"Object Store error: (?P<what>.*)")
 _PREFIX: Final = "cannot read `"
 _HELP: Final = "\nhelp: "
 
@@ -45,14 +47,20 @@ def reader_error(place: str, text: str) -> ReaderError:
         last = text.strip().splitlines()[-1] if text.strip() else "no reason was given"
         return ReaderError("invalid", place, last.rpartition(" error: ")[2])
     message, help = explained
-    kind: ReaderProblem = "unreachable" if "did not answer" in message else "invalid"
-    return ReaderError(kind, place, message, help)
+    if "No files found" in text:
+        return ReaderError("missing", place, message, help)
+    away = "://" in place and _STORE.search(text)
+    return ReaderError("unreachable" if away else "invalid", place, message, help)
 
 
 def _file_in(text: str) -> str:
     """The file that a text names, as a prefix for the message."""
     found = re.search(r"processing \w+ file (?P<path>\S+)", text)
-    return f"`/{found['path'].lstrip('/')}`: " if found else ""
+    if found is None:
+        return ""
+    path = "/" + found["path"].lstrip("/")
+    relative = os.path.relpath(path)
+    return f"{path if relative.startswith('..') else relative}: "
 
 
 Translation = Callable[[re.Match[str], str], Explanation]
@@ -61,12 +69,19 @@ Translation = Callable[[re.Match[str], str], Explanation]
 def _wrong_type(m: re.Match[str], file: str) -> Explanation:
     column = int(m["column"]) + 1
     return (
-        f"{file}line {m['line']}, column {column}: '{m['value']}' is not {_type(m['type'])}",
+        f"{file}'{m['value']}' in column {column} is not {_type(m['type'])}, in the row `{m['row']}`",
         "the column types come from the first rows: name the type in `schema`, or raise `infer_rows`",
     )
 
 
 def _fields(m: re.Match[str], file: str) -> Explanation:
+    return (
+        f"{file}a row has {m['found']} values where the header has {m['wanted']}",
+        "a value with a delimiter in it needs quotes; the `delimiter` setting names another one",
+    )
+
+
+def _unequal(m: re.Match[str], file: str) -> Explanation:
     return (
         f"{file}line {m['line']} has {m['found']} values where the header has {m['wanted']}",
         "a value with a delimiter in it needs quotes; the `delimiter` setting names another one",
@@ -116,17 +131,18 @@ _TRANSLATIONS: Final[tuple[tuple[re.Pattern[str], Translation], ...]] = (
     (
         re.compile(
             r"Error while parsing value '(?P<value>.*?)' as type '(?P<type>.+?)' for column (?P<column>\d+) "
-            r"at line (?P<line>\d+)"
+            r"at line \d+. Row data: '\[(?P<row>.*)\]'",
+            re.DOTALL,
         ),
         _wrong_type,
     ),
     (
         re.compile(r"Expected (?P<wanted>\d+) records?, found (?P<found>\d+) records? at line (?P<line>\d+)"),
-        _fields,
+        _unequal,
     ),
     (
         re.compile(
-            r"incorrect number of fields for line (?P<line>\d+), expected (?P<wanted>\d+) "
+            r"incorrect number of fields for line \d+, expected (?P<wanted>\d+) "
             r"got (?P<found>more than \d+|\d+)"
         ),
         _fields,
@@ -174,7 +190,18 @@ _TRANSLATIONS: Final[tuple[tuple[re.Pattern[str], Translation], ...]] = (
             "the `compression` setting names another way; `auto` goes by the file's ending",
         ),
     ),
-    (re.compile(r"Object Store error: (?P<what>.*)"), _store),
+    (
+        re.compile(r"Permission denied"),
+        lambda m, file: (f"{file}permission denied", "check who may read the file"),
+    ),
+    (
+        re.compile(r"No files found at (?P<what>\S+)\."),
+        lambda m, file: (
+            "there is no such object, or nothing below that address",
+            "an address that stands for a folder ends in `/`",
+        ),
+    ),
+    (_STORE, _store),
 )
 
 _TYPE_NAMES: Final = {

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
+import lzma
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,13 +22,14 @@ from heddle.core.casting import plain_type
 from heddle.core.config import ConfigValue
 from heddle.core.types import TIMESTAMP, parse_type
 from heddle.diagnostics import did_you_mean
-from heddle.std.files import FileSet, find_files
+from heddle.std.files import FileSet, find_files, open_plain, shown
+from heddle.std.locate import locate
 from heddle.std.reader_errors import ReaderError, explain_error, reader_error
 
 if TYPE_CHECKING:
     from datafusion import CsvReadOptions, SessionContext
 
-__all__ = ["ReaderError", "describe", "explain_error", "register"]
+__all__ = ["ReaderError", "describe", "explain_error", "locate", "register"]
 
 Config = Mapping[str, ConfigValue]
 HEADER_BYTES: Final = 1 << 20
@@ -100,7 +102,7 @@ class _Reader:
             raise ReaderError(
                 "empty",
                 self.files.place,
-                f"the file {self.files.files[0]} is empty",
+                f"the file {shown(self.files.files[0])} is empty",
                 "name its columns in `schema`"
                 if self.step in ("csv", "json")
                 else "check that it was copied whole",
@@ -217,14 +219,11 @@ class _Reader:
         if self.config.get("header") is False or not self.files.files:
             return
         file = self.files.files[0]
-        codec = {"gzip": "gzip", "bz2": "bz2", "zstd": "zstd"}.get(self.files.compression)
-        if self.files.compression and codec is None:
-            return
         try:
-            with pa.input_stream(str(file), compression=codec) as stream:
+            with open_plain(file, self.files.compression) as stream:
                 text = stream.read(HEADER_BYTES).decode("utf-8-sig", errors="replace")
-        except OSError as error:
-            raise reader_error(self.files.place, str(error)) from error
+        except (OSError, EOFError, lzma.LZMAError):
+            return  # DataFusion meets the same and says more
         lines = io.StringIO(text)
         reader = csv.reader(
             lines, delimiter=self._character("delimiter") or ",", quotechar=self._character("quote")

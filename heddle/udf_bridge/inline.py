@@ -124,7 +124,7 @@ class InlineSession:
         if empty is not None:
             return empty
         step_context = _step_context(context, prepared.table.num_rows)
-        table = _adopted(prepared.table, self._function.input_class)
+        table = self._function.input_class.from_arrow(prepared.table)
         returned = self._called(table, step_context)
         result = self._contract.finish(prepared, returned, step_context.rejections)
         return CallResult(self._pin(result.output), result.rejections, result.kept)
@@ -191,9 +191,7 @@ class InlineSession:
             yield self._arrow(item)
 
     def _arrow(self, returned: object) -> pa.Table:
-        """What a function returned as an Arrow table; a pandas frame without its index."""
-        if type(returned).__module__.partition(".")[0] == "pandas":
-            return Table.from_pandas(returned).to_arrow()
+        """What a function returned as an Arrow table."""
         try:
             return arrow_table(returned)
         except (TypeError, pa.ArrowInvalid) as error:
@@ -207,11 +205,6 @@ class InlineSession:
             return output
         with self._pin_lock:
             return self._pinned.conform(self._name, output)
-
-
-def _adopted(table: pa.Table, cls: type[Table]) -> Table:
-    """A `cls` over rows that the contract has checked already."""
-    return cls.from_arrow(table)
 
 
 def _step_name(module: ModuleSignature, signature: StepSignature) -> str:

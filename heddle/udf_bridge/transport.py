@@ -115,3 +115,13 @@ class StepTransport(Protocol):
     def close(self) -> None:
         """Close every resource that was opened."""
         ...
+
+
+class NoTransport:
+    """The transport of a run whose plan has no steps."""
+
+    def open(self, binding: StepBinding) -> StepSession:
+        raise AssertionError(f"the plan has no step, so `{binding.path}` cannot be one")
+
+    def close(self) -> None:
+        """Nothing was opened."""

@@ -1,0 +1,216 @@
+"""From a resolved query to the compiled one: shape its result, make SQL of it, type it.
+
+Where an input is open, its unknown columns stand in as columns of Arrow's null type, so that DataFusion can
+still type what does not depend on them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+import pyarrow as pa
+
+from heddle.core.types import OPEN_ROW, Column, RowType
+from heddle.diagnostics import Diagnostic, Span
+from heddle.frontend.prql.messages import Messages
+from heddle.frontend.prql.native import Doc, PrqlFailure, span_of, to_sql
+from heddle.frontend.prql.planning import PlanFailure, TypePlanner
+from heddle.frontend.prql.prepared import Prepared
+from heddle.frontend.prql.request import CompiledQuery, FailedQuery, QueryResult
+from heddle.frontend.prql.resolved import Facts, column_references, read_facts
+from heddle.frontend.prql.shaping import Naming, carry_order, finish_columns, render_expressions
+from heddle.frontend.prql.type_errors import TypeErrors
+
+_ALWAYS_BOOL: Final = frozenset(
+    f"std.{name}" for name in ("eq", "ne", "gt", "lt", "gte", "lte", "and", "or", "not", "regex_search", "array_in")
+)
+_ALWAYS_INT: Final = frozenset(
+    ("std.count", "std.count_distinct", "std.row_number", "std.rank", "std.rank_dense", "std.text.length")
+)
+
+
+class Finisher:
+    """`rows` and `orders` are those of the compiler and grow while it works."""
+
+    def __init__(
+        self,
+        rows: Mapping[str, RowType],
+        orders: Mapping[str, tuple[tuple[str, bool], ...]],
+        planner: TypePlanner,
+    ) -> None:
+        self._rows = rows
+        self._orders = orders
+        self._planner = planner
+
+    def finish(self, prepared: Prepared, query: Doc, fresh: Callable[[], Doc | None]) -> QueryResult:
+        """`fresh` gives the query's document again, to find what is wrong with its types."""
+        carry_order(query, lambda key: self._orders.get(key, ()))
+        facts = read_facts(query)
+        naming = finish_columns(query["relation"], facts, prepared.aliased, prepared.merged)
+        errors = TypeErrors(prepared, self._rows, self._planner)
+        mixed = errors.mixed_comparisons(query, facts)
+        if mixed:
+            return FailedQuery(prepared.request.key, mixed)
+        render_expressions(query)
+        try:
+            sql = to_sql(query)
+        except PrqlFailure as failure:
+            messages = Messages(prepared.request, prepared.text, ())
+            return FailedQuery(prepared.request.key, messages.of_failure(failure))
+        rows = {key: self._rows.get(key, OPEN_ROW) for key in facts.inputs}
+        late = not all(row.complete for row in rows.values())
+        try:
+            schema = self._schema(sql, rows, facts)
+        except PlanFailure as failure:
+            if not late:
+                return FailedQuery(prepared.request.key, errors.explain(fresh(), failure))
+            schema = None
+        return CompiledQuery(
+            key=prepared.request.key,
+            sql=sql,
+            prql=_shown_text(prepared),
+            inputs=tuple(facts.inputs),
+            row=_row(naming, facts, rows, schema, late=late),
+            lineage=_lineage(naming, facts),
+            demands=_demands(facts, rows),
+            sorts=bool(facts.order),
+            reduces=facts.reduces,
+            late=late,
+            diagnostics=_warnings(prepared, naming),
+            order_by=_order_by(naming, facts),
+        )
+
+    def _schema(self, sql: str, rows: Mapping[str, RowType], facts: Facts) -> pa.Schema:
+        moment: dict[str, pa.Schema] = {}
+        for key, row in rows.items():
+            if row.complete:
+                if not self._planner.has(key):
+                    self._planner.define(key, row.arrow())
+                continue
+            known = {c.name: c.type if c.type is not None else pa.null() for c in row}
+            for name in sorted(facts.demanded.get(key, ())):
+                known.setdefault(name, pa.null())
+            moment[key] = pa.schema(list(known.items()))
+        with self._planner.defined(moment):
+            return self._planner.schema(sql)
+
+
+def _row(
+    naming: Naming, facts: Facts, rows: Mapping[str, RowType], schema: pa.Schema | None, *, late: bool
+) -> RowType:
+    if not late:
+        assert schema is not None, "a query over known rows is planned"
+        names = [c.name for c in naming.columns]
+        return RowType(tuple(Column(n or f.name, f.type, f.nullable) for n, f in zip(names, schema, strict=True)))
+    columns = []
+    for column in naming.columns:
+        if column.name is not None:
+            columns.append(_late_column(column.id, column.name, facts, rows, schema))
+    return RowType(tuple(columns), open=len(columns) < len(naming.columns))
+
+
+def _late_column(
+    id_: int, name: str, facts: Facts, rows: Mapping[str, RowType], schema: pa.Schema | None
+) -> Column:
+    origin = facts.origins.get(id_)
+    if origin is not None:
+        source = rows[origin.relation].column(origin.column)
+        if source is None:
+            return Column(name, None)
+        return Column(name, source.type, source.nullable or not origin.whole)
+    expression = facts.computed.get(id_)
+    if expression is not None:
+        fixed = _fixed_type(expression)
+        if fixed is not None:
+            return Column(name, fixed)
+    if schema is None or schema.get_field_index(name) < 0 or _is_unknown(id_, facts, rows):
+        return Column(name, None)
+    field = schema.field(name)
+    return Column(name, field.type, field.nullable)
+
+
+def _fixed_type(expression: Doc) -> pa.DataType | None:
+    """The type of what has the same type whatever it is computed of."""
+    operator = expression["kind"].get("Operator", {}).get("name")
+    if operator in _ALWAYS_BOOL:
+        return pa.bool_()
+    return pa.int64() if operator in _ALWAYS_INT else None
+
+
+def _is_unknown(id_: int, facts: Facts, rows: Mapping[str, RowType]) -> bool:
+    """Whether a column depends on one whose type is unknown."""
+    seen: set[int] = set()
+    stack = [id_]
+    while stack:
+        current = stack.pop()
+        if current in seen:
+            continue
+        seen.add(current)
+        if current in facts.computed:
+            stack.extend(column_references(facts.computed[current]))
+            continue
+        origin = facts.origins.get(current)
+        known = rows[origin.relation].column(origin.column) if origin is not None else None
+        if known is None or known.type is None:
+            return True
+    return False
+
+
+def _lineage(naming: Naming, facts: Facts) -> dict[str, tuple[str, str]]:
+    origins = ((c.name, facts.origins.get(c.id)) for c in naming.columns)
+    return {n: (o.relation, o.column) for n, o in origins if n is not None and o is not None and o.whole}
+
+
+def _demands(facts: Facts, rows: Mapping[str, RowType]) -> dict[str, frozenset[str]]:
+    return {key: frozenset(facts.demanded.get(key, ())) for key, row in rows.items() if row.open}
+
+
+def _order_by(naming: Naming, facts: Facts) -> tuple[tuple[str, bool], ...]:
+    """As many of the sort's keys, from the first, as are columns of the result."""
+    names = {c.id: c.name for c in reversed(naming.columns) if c.name is not None}
+    keys: list[tuple[str, bool]] = []
+    for key in facts.order:
+        name = names.get(key["column"])
+        if name is None:
+            break
+        keys.append((name, key["direction"] == "Desc"))
+    return tuple(keys)
+
+
+def _shown_text(prepared: Prepared) -> str:
+    from heddle.frontend.prql.edited import unspelled
+
+    return unspelled(prepared.text.text)
+
+
+def _warnings(prepared: Prepared, naming: Naming) -> tuple[Diagnostic, ...]:
+    request = prepared.request
+    found = [
+        Diagnostic(
+            "HD0616",
+            "warning",
+            f"both sides of the join have a column `{old}`; the joined one is called `{new}` here",
+            request.source,
+            request.query.span,
+            f"name what you need: `select {{…, {new} = …}}`",
+        )
+        for old, new in naming.clashes
+    ]
+    for expression, name in naming.given:
+        found.append(
+            Diagnostic(
+                "HD0617",
+                "warning",
+                f"this column has no name; it is called `{name}`",
+                request.source,
+                _place(prepared, [expression]),
+                "give it one: `name = …`",
+            )
+        )
+    return tuple(found)
+
+
+def _place(prepared: Prepared, expressions: Sequence[Doc]) -> Span:
+    spans = [span for e in expressions if (span := span_of(e)) is not None and span[0] == prepared.number]
+    return prepared.text.span(spans[0][1], spans[0][2]) if spans else prepared.request.query.body

@@ -1,0 +1,259 @@
+"""Make legal PRQL of the looser forms that Heddle understands.
+
+A text enters that prqlc does not accept and leaves with edits: transforms on one line are separated by
+`|`, bare lists get braces, a query without `from` reads `input`, conditions in SQL's words get PRQL's
+operators, `concat(a, b)` becomes a call. What is legal already is left alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from heddle.frontend.prql.edited import Edit, EditedText
+from heddle.frontend.prql.names import bare_head, dotted_end, relation_argument
+from heddle.frontend.prql.words import CLOSE, OPEN, TRANSFORMS, Word, end_of_group, scan
+
+_LISTS: Final = ("select", "derive", "sort", "aggregate")
+_LOGIC: Final = {"and": "&&", "or": "||", "not": "!"}
+_DECLARES: Final = ("let", "type", "module", "import", "prql")
+
+
+def normalise(text: EditedText) -> EditedText:
+    """The text itself when nothing is to be done."""
+    words = scan(text.text)
+    writer = _Writer(words)
+    writer.pipeline(0, len(words))
+    writer.head()
+    return text.edit(writer.edits)
+
+
+@dataclass(slots=True)
+class _Writer:
+    words: list[Word]
+    edits: list[Edit] = field(default_factory=list)
+
+    def insert(self, at: int, text: str) -> None:
+        self.edits.append(Edit(at, at, text))
+
+    def replace(self, word: Word, text: str) -> None:
+        self.edits.append(Edit(word.start, word.end, text))
+
+    def cut_to_next(self, i: int, text: str) -> None:
+        """Put a text in the place of a word and of the space behind it."""
+        word = self.words[i]
+        end = self.words[i + 1].start if i + 1 < len(self.words) else word.end
+        self.edits.append(Edit(word.start, end, text))
+
+    # --- pipelines --------------------------------------------------------------------------
+
+    def head(self) -> None:
+        """`from input |` in front of a query that starts with another transform, `from` before a bare name."""
+        start = next((i for i, w in enumerate(self.words) if w.kind != "line"), None)
+        if start is None:
+            return
+        first = self.words[start]
+        if first.is_name(*_DECLARES) or first.is_mark("@"):
+            return
+        if first.kind == "name" and first.text in TRANSFORMS - {"from"}:
+            self.edits.insert(0, Edit(first.start, first.start, "from input | "))
+        elif bare_head(self.words) is not None:
+            self.edits.insert(0, Edit(first.start, first.start, "from "))
+
+    def pipeline(self, lo: int, hi: int) -> None:
+        """The transforms in `words[lo:hi]`."""
+        start = i = lo
+        while i < hi:
+            word = self.words[i]
+            if word.kind == "mark" and word.text in OPEN:
+                i = end_of_group(self.words, i)
+                continue
+            if word.kind == "line" or word.is_mark("|"):
+                self.transform(start, i)
+                start = i + 1
+            elif i > start and self._begins_next(start, i, hi):
+                self.transform(start, i)
+                self.insert(word.start, "| ")
+                start = i
+            i += 1
+        self.transform(start, min(hi, len(self.words)))
+
+    def _begins_next(self, start: int, i: int, hi: int) -> bool:
+        """Whether the word is the name of a transform that follows another on the same line."""
+        word, before = self.words[i], self.words[i - 1]
+        if word.kind != "name" or word.text not in TRANSFORMS - {"from"} or i + 1 >= hi:
+            return False
+        if i - 1 == start and before.text in TRANSFORMS:
+            return False
+        after = self.words[i + 1]
+        if before.kind not in ("name", "number", "string", "fstring") and before.text not in CLOSE:
+            return False
+        opens = after.kind != "mark" or after.text in OPEN or after.is_mark("-", "+", "!")
+        return opens and after.kind != "line"
+
+    def transform(self, lo: int, hi: int) -> None:
+        """One transform with its arguments."""
+        if lo >= hi:
+            return
+        head = self.words[lo]
+        if head.kind == "mark":
+            self.expression(lo, hi, condition=False)
+        elif head.is_name(*_LISTS):
+            self._braces(lo + 1, hi)
+            self.expression(lo + 1, hi, condition=False)
+        elif head.is_name("group"):
+            self._group(lo, hi)
+        elif head.is_name("join"):
+            self._join(lo, hi)
+        else:
+            self.expression(lo + 1, hi, condition=head.is_name("filter"))
+
+    # --- arguments --------------------------------------------------------------------------
+
+    def _braces(self, lo: int, hi: int) -> None:
+        """Braces around a list that is more than one name or group."""
+        if lo >= hi or self._is_one(lo, hi):
+            return
+        self.insert(self.words[lo].start, "{")
+        last = hi - 1
+        if self.words[last].is_mark(","):
+            self.replace(self.words[last], "")
+            last -= 1
+        self.insert(self.words[last].end, "}")
+
+    def _is_one(self, lo: int, hi: int) -> bool:
+        word = self.words[lo]
+        if word.kind == "mark" and word.text in OPEN:
+            return end_of_group(self.words, lo) >= hi
+        return word.kind == "name" and dotted_end(self.words, lo) >= hi
+
+    def _group(self, lo: int, hi: int) -> None:
+        """`group by a, b (…)`: braces around what stands before the pipeline."""
+        first = lo + 1
+        if first < hi and self.words[first].is_name("by"):
+            self.cut_to_next(first, "")
+            first += 1
+        last = self._last_group(first, hi)
+        if last is None:
+            return
+        self._braces(first, last)
+        self.expression(first, hi, condition=False)
+
+    def _last_group(self, lo: int, hi: int) -> int | None:
+        i, last = lo, None
+        while i < hi:
+            if self.words[i].kind == "mark" and self.words[i].text in OPEN:
+                last = i if self.words[i].text == "(" else None
+                i = end_of_group(self.words, i)
+            else:
+                i, last = i + 1, None
+        return last
+
+    def _join(self, lo: int, hi: int) -> None:
+        """`join t where a = b and c`, `join t on …`, `join t using a, b`."""
+        relation = relation_argument(self.words, lo)
+        if relation is None:
+            self.expression(lo + 1, hi, condition=False)
+            return
+        first = dotted_end(self.words, relation)
+        while first + 1 < hi and self.words[first].is_name("side") and self.words[first + 1].is_mark(":"):
+            first += 3
+        if first >= hi:
+            return
+        if self.words[first].is_name("using"):
+            self._using(first, hi)
+            return
+        if self.words[first].is_name("where", "on"):
+            self.cut_to_next(first, "")
+            first += 1
+        if first >= hi:
+            return
+        one_group = self.words[first].is_mark("(", "{") and end_of_group(self.words, first) >= hi
+        if one_group:
+            self._key_list(first, hi)
+        else:
+            self.insert(self.words[first].start, "(")
+            self.insert(self.words[hi - 1].end, ")")
+        self.expression(first, hi, condition=True)
+
+    def _using(self, lo: int, hi: int) -> None:
+        names = [w for w in self.words[lo + 1 : hi] if w.kind == "name"]
+        if names:
+            keys = " && ".join(f"=={w.text}" for w in names)
+            self.edits.append(Edit(self.words[lo].start, self.words[hi - 1].end, f"({keys})"))
+
+    def _key_list(self, lo: int, hi: int) -> None:
+        """`(==a, ==b)`: commas between keys mean `&&`."""
+        inner = self.words[lo + 1 : hi - 1]
+        if inner and inner[0].is_mark("=="):
+            for word in inner:
+                if word.is_mark(","):
+                    self.replace(word, " &&")
+            if self.words[lo].text == "{":
+                self.replace(self.words[lo], "(")
+                self.replace(self.words[hi - 1], ")")
+
+    def expression(self, lo: int, hi: int, *, condition: bool) -> None:
+        """Words inside a transform; nested pipelines are normalised as such."""
+        i = lo
+        while i < hi:
+            word = self.words[i]
+            after = self.words[i + 1] if i + 1 < hi else None
+            if word.is_name("concat") and after is not None and after.is_mark("(") and after.start == word.end:
+                end = end_of_group(self.words, i + 1)
+                self._concat(i, end, condition)
+                i = end
+                continue
+            if word.is_mark("(") and after is not None and after.kind == "name" and after.text in TRANSFORMS:
+                end = end_of_group(self.words, i)
+                self.pipeline(i + 1, end - 1)
+                i = end
+                continue
+            if condition:
+                i += self._condition_word(i, hi)
+            i += 1
+
+    def _concat(self, lo: int, end: int, condition: bool) -> None:
+        """`concat(a, "-", b)` -> `(concat (a) ("-") (b))`, which the tree turns into an f-string."""
+        self.insert(self.words[lo].start, "(")
+        self.replace(self.words[lo + 1], " (")
+        i = lo + 2
+        while i < end - 1:
+            word = self.words[i]
+            if word.kind == "mark" and word.text in OPEN:
+                i = end_of_group(self.words, i)
+                continue
+            if word.is_mark(","):
+                self.cut_to_next(i, ") (")
+            i += 1
+        self.expression(lo + 2, end - 1, condition=condition)
+        self.insert(self.words[end - 1].end, ")")
+
+    def _condition_word(self, i: int, hi: int) -> int:
+        """One word of a condition; gives how many words beyond it were read."""
+        word = self.words[i]
+        after = self.words[i + 1] if i + 1 < hi else None
+        if word.is_mark("=") and i > 0:
+            self.replace(word, "==")
+        elif word.is_mark("<") and after is not None and after.is_mark(">") and after.start == word.end:
+            self.edits.append(Edit(word.start, after.end, "!="))
+            return 1
+        elif word.is_name("is"):
+            return self._is_null(i, hi)
+        elif word.is_name(*_LOGIC) and after is not None and not after.is_mark(",", ")", ".", "="):
+            if word.text == "not":
+                self.cut_to_next(i, "!")
+            else:
+                self.replace(word, _LOGIC[word.text])
+        return 0
+
+    def _is_null(self, i: int, hi: int) -> int:
+        rest = [w.text for w in self.words[i + 1 : min(i + 3, hi)]]
+        if rest[:1] == ["null"]:
+            self.replace(self.words[i], "==")
+            return 0
+        if rest == ["not", "null"]:
+            self.replace(self.words[i], "!=")
+            self.cut_to_next(i + 1, "")
+            return 1
+        return 0

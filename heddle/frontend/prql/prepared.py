@@ -1,0 +1,223 @@
+"""A request on its way into a module: parsed, its names resolved to relation keys, its joins rewritten.
+
+`prepare` takes a request's text unchanged first; a text that is surely not legal PRQL is normalised. What
+comes out is a `Prepared` query or the diagnostics of a text that cannot be compiled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from heddle.diagnostics import Diagnostic
+from heddle.frontend.prql import refusals, tree
+from heddle.frontend.prql.edited import EditedText, spelled, to_ascii, unspelled
+from heddle.frontend.prql.joins import JoinRewriter, has_natural_join
+from heddle.frontend.prql.messages import Messages
+from heddle.frontend.prql.names import READERS
+from heddle.frontend.prql.native import DOCUMENT_DEPTH_MAX, Doc, PrqlFailure, parse_text
+from heddle.frontend.prql.normalise import normalise
+from heddle.frontend.prql.request import QueryRequest
+from heddle.frontend.prql.words import scan
+
+ColumnsOf: TypeAlias = Callable[[str], "tuple[str, ...] | None"]
+"""The columns of a relation by its key, None when they are not all known."""
+
+PrefixColumns: TypeAlias = Callable[["Prepared"], "tuple[str, ...] | None"]
+
+
+@dataclass(slots=True)
+class Prepared:
+    """`number` is the query's place in the program's module, which its spans carry.
+
+    `statements` are its own declarations, `main` is its pipeline. `reads` are the keys that it names.
+    """
+
+    request: QueryRequest
+    number: int
+    text: EditedText
+    statements: list[Doc]
+    main: Doc
+    reads: tuple[str, ...]
+    aliased: frozenset[tuple[int, int, int]]
+    merged: frozenset[str] = frozenset()
+    normalised: bool = False
+
+    @property
+    def stands_alone(self) -> bool:
+        """It has declarations of its own, which would meet those of others in one module."""
+        return bool(self.statements)
+
+
+class Preparation:
+    """How requests become `Prepared`. `columns_of` and `prefix_columns` serve natural joins."""
+
+    def __init__(self, columns_of: ColumnsOf, prefix_columns: PrefixColumns) -> None:
+        self._columns_of = columns_of
+        self._prefix_columns = prefix_columns
+
+    def prepare(self, request: QueryRequest, number: int) -> Prepared | tuple[Diagnostic, ...]:
+        original = EditedText.of(request.query.text, request.query.body.start)
+        words = scan(original.text)
+        early = refusals.of_words(request, words)
+        if early:
+            return early
+        text = to_ascii(original)
+        try:
+            statements = parse_text(text.text)
+        except PrqlFailure as failure:
+            return self._normalised(request, number, text, failure)
+        if tree.is_surely_illegal(statements):
+            return self._normalised(request, number, text, None)
+        return self._finish(request, number, text, statements, normalised=False)
+
+    def prepare_normalised(self, before: Prepared) -> Prepared | None:
+        """The query once more with its text normalised; None when that changes nothing or does not help."""
+        if before.normalised:
+            return None
+        text = normalise(before.text)
+        if text is before.text:
+            return None
+        try:
+            statements = parse_text(text.text)
+        except PrqlFailure:
+            return None
+        again = self._finish(before.request, before.number, text, statements, normalised=True)
+        return again if isinstance(again, Prepared) else None
+
+    def _normalised(
+        self, request: QueryRequest, number: int, text: EditedText, failure: PrqlFailure | None
+    ) -> Prepared | tuple[Diagnostic, ...]:
+        edited = normalise(text)
+        try:
+            statements = parse_text(edited.text)
+        except PrqlFailure as second:
+            first = failure if failure is not None else second
+            shown = text if failure is not None else edited
+            return Messages(request, shown, ()).of_failure(first)
+        return self._finish(request, number, edited, statements, normalised=True)
+
+    def _finish(
+        self, request: QueryRequest, number: int, text: EditedText, statements: list[Doc], *, normalised: bool
+    ) -> Prepared | tuple[Diagnostic, ...]:
+        tree.merge_concats(statements)
+        refused = refusals.of_tree(request, text, statements)
+        if refused:
+            return refused
+        tree.balance(statements)
+        if tree.depth_of(statements) > DOCUMENT_DEPTH_MAX:
+            return refusals.too_deep(request)
+        _number_spans(statements, number)
+        aliased = tree.aliased_spans(statements)
+        main = tree.main_of(statements)
+        assert main is not None, "of_tree refuses a text without a query"
+        names = _NameResolver(request, text, statements)
+        names.resolve()
+        if names.problems:
+            return tuple(names.problems)
+        prepared = Prepared(
+            request=request,
+            number=number,
+            text=text,
+            statements=[s for s in statements if s.get("VarDef") is not main],
+            main=main["value"],
+            reads=tuple(names.reads),
+            aliased=aliased,
+            normalised=normalised,
+        )
+        return self._join(prepared)
+
+    def _join(self, prepared: Prepared) -> Prepared | tuple[Diagnostic, ...]:
+        if "Pipeline" not in prepared.main:
+            prepared.main = {"Pipeline": {"exprs": [prepared.main]}, "span": prepared.main.get("span")}
+        rewriter = JoinRewriter(
+            left=lambda stages: self._left_columns(prepared, stages),
+            right=lambda relation: self._right_columns(relation),
+        )
+        rewriter.rewrite([*prepared.statements, prepared.main])
+        if rewriter.unnatural:
+            return refusals.unnatural_joins(prepared.request, prepared.text, rewriter.unnatural)
+        prepared.merged = frozenset(unspelled(key) for key in rewriter.merged)
+        return prepared
+
+    def _left_columns(self, prepared: Prepared, stages: list[Doc]) -> tuple[str, ...] | None:
+        if len(stages) == 1 and "FuncCall" in stages[0]:
+            return self._right_columns(stages[0]["FuncCall"]["args"][0])
+        main = {"Pipeline": {"exprs": stages}, "span": None}
+        columns = self._prefix_columns(
+            Prepared(
+                prepared.request,
+                prepared.number,
+                prepared.text,
+                prepared.statements,
+                main,
+                prepared.reads,
+                prepared.aliased,
+            )
+        )
+        return None if columns is None else tuple(spelled(c) for c in columns)
+
+    def _right_columns(self, relation: Doc) -> tuple[str, ...] | None:
+        if "Ident" not in relation:
+            return None
+        columns = self._columns_of(relation["Ident"][-1])
+        return None if columns is None else tuple(spelled(c) for c in columns)
+
+
+def waits_for_rows(prepared_text: str) -> bool:
+    """Whether a text may have a natural join, so that the rows of what it reads must be known first."""
+    if "join" not in prepared_text:
+        return False
+    edited = normalise(to_ascii(EditedText.of(prepared_text, 0)))
+    try:
+        return has_natural_join(parse_text(edited.text))
+    except PrqlFailure:
+        return False
+
+
+class _NameResolver:
+    """Puts relation keys where the query names relations; the name as written stays as an alias."""
+
+    def __init__(self, request: QueryRequest, text: EditedText, statements: list[Doc]) -> None:
+        self._request = request
+        self._text = text
+        self._statements = statements
+        self._own = _declared(statements)
+        self.reads: list[str] = []
+        self.problems: list[Diagnostic] = []
+
+    def resolve(self) -> None:
+        for node in tree.nodes(self._statements):
+            if "FuncCall" in node and tree.callee(node) in READERS and node["FuncCall"]["args"]:
+                self._relation(node["FuncCall"]["args"][0])
+
+    def _relation(self, node: Doc) -> None:
+        path = node.get("Ident")
+        if path is None or (len(path) == 1 and path[0] in self._own):
+            return
+        name = unspelled(".".join(path))
+        key = self._request.input if name == "input" else self._request.relations.get(name)
+        if key is None:
+            self.problems.append(refusals.unknown_relation(self._request, self._text, node, name))
+            return
+        node["Ident"] = [key]
+        node.setdefault("alias", path[-1])
+        if key not in self.reads:
+            self.reads.append(key)
+
+
+def _declared(statements: list[Doc]) -> frozenset[str]:
+    own = {s["VarDef"]["name"] for s in statements if "VarDef" in s and s["VarDef"]["kind"] == "Let"}
+    for node in tree.nodes(statements):
+        function = node.get("Func")
+        if function:
+            own.update(p["name"] for p in (*function["params"], *function["named_params"]))
+    return frozenset(own)
+
+
+def _number_spans(value: Any, number: int) -> None:
+    for node in tree.nodes(value):
+        span = node.get("span")
+        if isinstance(span, str):
+            node["span"] = f"{number}:{span.partition(':')[2]}"

@@ -1,0 +1,139 @@
+"""A query as prqlc's syntax tree: walking it, what proves it illegal, and what Heddle refuses.
+
+Trees come from `native.parse_text` and are changed in place before they are compiled; nodes keep the spans
+of the text that they came from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from heddle.frontend.prql.native import Doc, span_of
+from heddle.frontend.prql.words import TRANSFORMS
+
+FILE_READERS: Final = frozenset(("read_csv", "read_parquet", "read_json"))
+_ONE_ARGUMENT: Final = frozenset(("from", "select", "derive", "filter", "sort", "take", "aggregate", "append"))
+
+_LONG_CHAIN: Final = 16
+"""Longer than the left edge of any balanced tree of `words.TERMS_MAX` operands."""
+
+
+def nodes(tree: Any) -> Iterator[Doc]:
+    """Every object in a tree, outermost first."""
+    stack = [tree]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, dict):
+            yield item
+            stack.extend(reversed(list(item.values())))
+        elif isinstance(item, list):
+            stack.extend(reversed(item))
+
+
+def depth_of(tree: Any) -> int:
+    """How deep objects and lists nest."""
+    deepest = 0
+    stack: list[tuple[Any, int]] = [(tree, 1)]
+    while stack:
+        item, depth = stack.pop()
+        deepest = max(deepest, depth)
+        if isinstance(item, dict):
+            stack.extend((value, depth + 1) for value in item.values() if isinstance(value, dict | list))
+        elif isinstance(item, list):
+            stack.extend((value, depth + 1) for value in item if isinstance(value, dict | list))
+    return deepest
+
+
+def main_of(statements: list[Doc]) -> Doc | None:
+    """The query itself among the statements of its text."""
+    found = [s["VarDef"] for s in statements if "VarDef" in s and s["VarDef"]["kind"] in ("Main", "Into")]
+    return found[-1] if found else None
+
+
+def stages(value: Doc) -> list[Doc]:
+    """The transforms of a pipeline, or the only one."""
+    return list(value["Pipeline"]["exprs"]) if "Pipeline" in value else [value]
+
+
+def callee(node: Doc) -> str | None:
+    """The name of the function that a node calls."""
+    call = node.get("FuncCall")
+    name = call["name"].get("Ident") if call else node.get("Ident")
+    return ".".join(name).removeprefix("std.") if name else None
+
+
+def is_surely_illegal(statements: list[Doc]) -> bool:
+    """Whether the text parses and yet cannot be legal PRQL, so that compiling it would be in vain."""
+    main = main_of(statements)
+    if main is None:
+        return False
+    first = stages(main["value"])[0]
+    if "Ident" in first or callee(first) in TRANSFORMS - {"from"}:
+        return True
+    return any(_misused(node) for node in nodes(statements) if "FuncCall" in node)
+
+
+def _misused(node: Doc) -> bool:
+    """A transform with too many arguments, or with `a = b` where a condition stands."""
+    name, args = callee(node), node["FuncCall"]["args"]
+    if name in _ONE_ARGUMENT and len(args) > 1:
+        return not ("Pipeline" in args[-1] or callee(args[-1]) in TRANSFORMS)
+    if name == "join" and len(args) == 2 and ("alias" in args[1] or _calls_word(args[1])):
+        return True
+    if name == "join" and len(args) > 2 and callee(args[1]) in ("where", "on", "using"):
+        return True
+    return name == "filter" and bool(args) and ("alias" in args[0] or _calls_word(args[0]))
+
+
+def _calls_word(node: Doc) -> bool:
+    """`a and b` reads as a call of `a`."""
+    call = node.get("FuncCall")
+    return bool(call) and any(a.get("Ident") in (["and"], ["or"], ["is"], ["not"]) for a in call["args"])
+
+
+def merge_concats(statements: list[Doc]) -> None:
+    """`concat a b` becomes an f-string of its arguments, unless the query has its own `concat`."""
+    if any(s.get("VarDef", {}).get("name") == "concat" for s in statements):
+        return
+    for node in nodes(statements):
+        if "FuncCall" in node and callee(node) == "concat":
+            args = node.pop("FuncCall")["args"]
+            node["FString"] = [{"Expr": {"expr": a, "format": None}} for a in args]
+
+
+def balance(statements: list[Doc]) -> None:
+    """Make balanced trees of long `a && b && c`, `a || b || c`, `a ?? b ?? c`: the order of evaluation
+    does not matter there, and prqlc reads documents only up to a depth."""
+    for node in nodes(statements):
+        binary = node.get("Binary")
+        if binary and binary["op"] in ("And", "Or", "Coalesce") and _chains(binary["left"], binary["op"]):
+            operands = _operands(node, binary["op"])
+            if len(operands) > _LONG_CHAIN:
+                node["Binary"] = _balanced(operands, binary["op"], node.get("span"))["Binary"]
+
+
+def _chains(node: Doc, op: str) -> bool:
+    return "Binary" in node and node["Binary"]["op"] == op and "alias" not in node
+
+
+def _operands(node: Doc, op: str) -> list[Doc]:
+    found: list[Doc] = []
+    while _chains(node, op) or not found:
+        found.append(node["Binary"]["right"])
+        node = node["Binary"]["left"]
+    found.append(node)
+    return found[::-1]
+
+
+def _balanced(operands: list[Doc], op: str, span: str | None) -> Doc:
+    if len(operands) == 1:
+        return operands[0]
+    half = len(operands) // 2
+    left, right = _balanced(operands[:half], op, span), _balanced(operands[half:], op, span)
+    return {"Binary": {"left": left, "op": op, "right": right}, "span": span}
+
+
+def aliased_spans(tree: Any) -> frozenset[tuple[int, int, int]]:
+    """The spans of expressions that the query itself names."""
+    return frozenset(span for n in nodes(tree) if "alias" in n and (span := span_of(n)) is not None)
