@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from threading import Lock
 from typing import Protocol, assert_never
 
@@ -15,6 +17,7 @@ import click
 
 from heddle.cli.frame import visible
 from heddle.cli.render import counted
+from heddle.config import shown_path
 from heddle.physical.events import (
     Event,
     HandlerRan,
@@ -84,11 +87,15 @@ class PlainLines(_Lines):
 
 
 class EventTexts:
-    """Events as sentences; knows the labels of the stages that have started."""
+    """Events as sentences; knows the labels of the stages that have started.
+
+    Rejected rows come by the batch; they are told once, with their sum, when their stage ends.
+    """
 
     def __init__(self) -> None:
         self._labels: dict[str, str] = {}
         self._handlers: dict[str, None] = {}
+        self._rejected: dict[str, Counter[str]] = {}
 
     def label(self, stage: str | None) -> str:
         return visible(self._labels.get(stage or "", stage or "run"))
@@ -102,21 +109,22 @@ class EventTexts:
                 return None
             case StageProgress():
                 return None
-            case StageFinished():
-                return self._finished(event)
+            case StageFinished(stage=stage):
+                return "\n".join([*self._rejections(stage), self._finished(event)])
             case StepRetried(stage=stage, attempt=attempt, wait_s=wait_s, message=message):
                 after = f" after {duration_text(wait_s)}" if wait_s else ""
                 return (
                     f"{self.label(stage)}: attempt {attempt} failed, trying again{after}: {visible(message)}"
                 )
             case RowsRejected(stage=stage, rows=rows, reason=reason):
-                return f"{self.label(stage)}: {counted(rows, 'row')} rejected: {visible(reason)}"
+                self._rejected.setdefault(stage, Counter())[reason] += rows
+                return None
             case HandlerRan(handler=handler, stage=stage, rows=rows, succeeded=succeeded):
                 self._handlers[handler] = None
                 did = "handled" if succeeded else "failed on"
                 return f"handler `{handler}` {did} {counted(rows, 'error row')} of {self.label(stage)}"
             case OutputWritten(target=target, rows=rows):
-                return f"wrote {visible(target)}: {counted(rows, 'row')}"
+                return f"wrote {visible(_shown_target(target))}: {counted(rows, 'row')}"
             case RunWarning(stage=stage, message=message):
                 where = f"{self.label(stage)}: " if stage else ""
                 return f"{click.style('warning:', fg='yellow', bold=True)} {where}{visible(message)}"
@@ -124,6 +132,13 @@ class EventTexts:
                 return self._run_finished(event)
             case _:
                 assert_never(event)
+
+    def _rejections(self, stage: str) -> list[str]:
+        counts = self._rejected.pop(stage, Counter())
+        return [
+            f"{self.label(stage)}: {counted(rows, 'row')} rejected: {visible(reason)}"
+            for reason, rows in counts.items()
+        ]
 
     def _finished(self, event: StageFinished) -> str:
         took = duration_text(event.duration_s)
@@ -158,6 +173,10 @@ class EventTexts:
                 return f"run {click.style('interrupted', bold=True)} after {took}"
             case _:
                 assert_never(event.status)
+
+
+def _shown_target(target: str) -> str:
+    return shown_path(Path(target)) if target.startswith("/") else target
 
 
 def is_notable(event: Event) -> bool:

@@ -122,12 +122,20 @@ def counted(count: int, noun: str, plural: str | None = None) -> str:
 
 def failure(error: HeddleError, *, color: bool = False) -> str:
     """An operating failure: no place in the program, but a way to go on."""
-    lines = [f"{_paint('error:', 'red', color, bold=True)} {_indented(error.message, '  ')}"]
+    message = _stage_message(error) if isinstance(error, StageError) else error.message
+    lines = [f"{_paint('error:', 'red', color, bold=True)} {_indented(message, '  ')}"]
     if error.help:
         lines.append(f"  {_paint('help:', None, color, bold=True)} {_indented(error.help, ' ' * 8)}")
     if isinstance(error, StageError) and (frames := _stack_frames(error.stack_trace)):
         lines += [f"  {_paint('where:', None, color, bold=True)}", *frames]
     return "\n".join(lines)
+
+
+def _stage_message(error: StageError) -> str:
+    who = f"`{error.step}`" if error.step != error.stage else error.stage
+    tries = f" at attempt {error.attempt}" if error.attempt > 1 else ""
+    kind = f" ({error.error_type})" if error.stack_trace else ""
+    return f"{who} failed{tries}: {error.message}{kind}"
 
 
 def _stack_frames(stack_trace: str) -> list[str]:

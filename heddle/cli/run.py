@@ -20,7 +20,7 @@ from heddle.cli.options import (
 )
 from heddle.cli.render import failure, full, record
 from heddle.diagnostics import Diagnostic
-from heddle.errors import ProgramError
+from heddle.errors import ProgramError, StageError
 from heddle.sizes import SIZE_HELP, parse_size
 
 if TYPE_CHECKING:
@@ -140,9 +140,26 @@ def _run(engine: Engine, program: TypedProgram, options: RunOptions, shown: Show
         progress.close()
     if result.error is not None and result.error.error_type == READER_GONE:
         raise BrokenPipeError from result.error
-    if result.error is not None and shown != "json":
-        click.echo(mask(failure(result.error, color=True)), err=True)
+    if result.error is not None:
+        click.echo(mask(_failure(result.error, shown)), err=True)
     return result
+
+
+def _failure(error: StageError, shown: Shown) -> str:
+    if shown != "json":
+        return failure(error, color=True)
+    return json.dumps(
+        {
+            "event": "failure",
+            "stage": error.stage,
+            "step": error.step,
+            "attempt": error.attempt,
+            "error_type": error.error_type,
+            "message": error.message,
+            "help": error.help,
+            "stack_trace": error.stack_trace,
+        }
+    )
 
 
 def _progress(shown: Shown, mask: Mask) -> Progress:

@@ -8,8 +8,8 @@ value (pandas has no nullable int, so its floats may be ints again). `CastError`
 from __future__ import annotations
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from heddle.core import kernels as pc
 from heddle.core.types import type_name, widens
 
 _t = pa.types

@@ -9,6 +9,7 @@ from typing import Any, Generic, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import pyarrow as pa
 
+from heddle.core import kernels as pc
 from heddle.core.resource import ResourceConfig
 from heddle.core.settings import Settings
 
@@ -113,8 +114,6 @@ class _ArrowStream(Protocol):
 
 
 def _row_numbers(rows: RowSelection, row_count: int | None) -> pa.Int64Array:
-    import pyarrow.compute as pc  # slow to import, and most steps reject nothing
-
     column = pa.chunked_array(rows) if isinstance(rows, _ArrowStream) else pa.array(rows)
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks()

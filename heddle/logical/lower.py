@@ -105,13 +105,20 @@ def _is_effect(node: Node) -> bool:
 
 
 class _Lowering:
-    """Operators by id: a node's operator has the node's id, operators without a node come after."""
+    """Operators by id: a node's operator has the node's id, operators without a node come after.
+
+    `relation_of` is the name under which queries read a node; a fragment made for it must bear that name.
+    """
 
     def __init__(self, program: TypedProgram) -> None:
         self.program = program
         self.ops: dict[OpId, Op] = {}
         self.next_id = len(program.nodes)
         self.workflow_of: dict[NodeId, str] = {}
+        self.relation_of: dict[NodeId, str] = {}
+        for node in program.nodes:
+            if isinstance(node, QueryNode):
+                self.relation_of.update({i.node: i.relation for i in node.inputs})
         for workflow in program.workflows.values():
             self.workflow_of.update(dict.fromkeys(workflow.nodes, workflow.name))
         for handler in program.handlers.values():
@@ -198,7 +205,7 @@ class _Lowering:
 
     def _columns(self, node: StepNode, input_id: NodeId) -> Fragment | Step:
         """`col.cast` and `col.rename` are projections: as queries the optimizer sees through them."""
-        relation = f"c{node.id}"
+        relation = self.relation_of.get(node.id, f"c{node.id}")
         source = self._relation_of(input_id)
         known = self.row_of(input_id)
         assert known is not None and node.row is not None, "std/col stands between two tables"
@@ -260,7 +267,7 @@ class _Lowering:
         assert row is not None, "only tables are read"
         source = self._relation_of(op_id)
         query = Query(
-            relation=f"s{own_id}",
+            relation=self.relation_of.get(own_id, f"s{own_id}"),
             sql=f"SELECT * FROM {quoted(source)}",
             tables=(source,),
             row=row,

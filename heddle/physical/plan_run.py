@@ -85,8 +85,8 @@ class PlanRun:
         if self._defect is not None:
             raise self._defect
         self._result.interrupted = self._env.cancel.cancelled
-        order = [task.op for task in self._tasks]
-        self._result.sinks = {i: self._result.sinks[i] for i in order if i in self._result.sinks}
+        done = self._result.sinks
+        self._result.sinks = {i: done[i] for i in self._plan.roots if i in done}
         return self._result
 
     def _run_tasks(self) -> None:

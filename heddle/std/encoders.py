@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from typing import IO, TYPE_CHECKING, Final, Protocol
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyarrow import ipc
 
+from heddle.core import kernels as pc
 from heddle.core.casting import plain_schema, plain_table
 from heddle.core.config import ConfigValue
 from heddle.std.json_text import float_texts, json_texts, to_json, value_texts

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import IO, Final
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from heddle.core import kernels as pc
 from heddle.core.config import ConfigValue
 from heddle.std.encoders import (
     Encoder,

@@ -10,7 +10,8 @@ import json
 from base64 import b64encode
 
 import pyarrow as pa
-import pyarrow.compute as pc
+
+from heddle.core import kernels as pc
 
 _t = pa.types
 _NULL = "null"

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from heddle.core import kernels as pc
 from heddle.core.casting import CastError, cast_column
 from heddle.core.signature import StepSignature
 from heddle.core.step import RejectedRows

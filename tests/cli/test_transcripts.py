@@ -25,6 +25,9 @@ PAGES = sorted(Path(__file__).parent.joinpath("transcripts").glob("*.md"))
 REGENERATE = os.environ.get("HEDDLE_REGENERATE") == "1"
 TIMEOUT_S = 60
 
+_STAGE_LINES = re.compile(r"(?:^.*\d rows?, .* in TIME\b.*\n)+", re.MULTILINE)
+"""Stages that run side by side end in any order, so their lines are sorted."""
+
 
 @dataclass(frozen=True, slots=True)
 class Command:
@@ -94,4 +97,5 @@ def normal(text: str, folder: Path) -> str:
     text = re.sub(r"\"(at|duration_s)\": [\d.e-]+", r'"\1": TIME', text)
     text = re.sub(r"\"run_id\": \"[0-9a-f]+\"", '"run_id": "RUN"', text)
     text = re.sub(r"[ \t]+$", "", text, flags=re.MULTILINE)
+    text = _STAGE_LINES.sub(lambda lines: "".join(sorted(lines[0].splitlines(keepends=True))), text)
     return text if not text or text.endswith("\n") else text + "\n"

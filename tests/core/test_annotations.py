@@ -40,7 +40,7 @@ class Full(StepConfig[ResourceConfig]):
     tags: list[str] = []  # noqa: RUF012
     labels: dict[str, int] = {}  # noqa: RUF012
     retry: Retry | None = None
-    tls: Tls = Tls()  # noqa: RUF009
+    tls: Tls = Tls()
     password: Secret[str] | None = None
     query: Statement = ""
     row: RowText | None = None
@@ -124,9 +124,11 @@ def test_errors_name_class_and_cure() -> None:
     assert str(caught.value) == (
         "BareDecimal.amount: a decimal needs its digits: write Annotated[Decimal, (10, 2)]"
     )
-    with pytest.raises(AnnotationError, match="NoType.thing: `object` is not a column type; use int, float"):
+    with pytest.raises(
+        AnnotationError, match=r"NoType\.thing: `object` is not a column type; use int, float"
+    ):
         row_of_class(NoType)
-    with pytest.raises(AnnotationError, match="WrongText.when: `complex` is not a setting's type; use str"):
+    with pytest.raises(AnnotationError, match=r"WrongText\.when: `complex` is not a setting's type; use str"):
         config_fields(WrongText)
 
 

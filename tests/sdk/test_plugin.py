@@ -99,7 +99,7 @@ def _bad_row(input: _BadRow) -> Table:
 
 
 class _Taken(StepConfig[BankConfig]):
-    resource: str  # type: ignore[assignment]
+    resource: str
 
 
 def _taken(config: _Taken, input: Table) -> Table:

@@ -248,8 +248,8 @@ def _returns(value: Any) -> Callable[[In], Scored]:
         (
             pa.table({"score": [1.0, 2.0], "extra": [1, 2]}),
             {"rows": "map"},
-            "`p.s` returned the column `extra`, but its signature names `score` only; add it to the class, or "
-            "leave it out",
+            "`p.s` returned the column `extra`, but its signature names `score` only; add it to the class, "
+            "or leave it out",
         ),
         (
             pa.table({"score": [1.0, None]}),
@@ -265,8 +265,8 @@ def _returns(value: Any) -> Callable[[In], Scored]:
         (
             None,
             {},
-            "`p.s` returned None where a table is wanted; end it with `return`, or annotate it with `-> None` "
-            "if it only writes",
+            "`p.s` returned None where a table is wanted; end it with `return`, or annotate it with "
+            "`-> None` if it only writes",
         ),
         (
             [{"score": 1.0}],

@@ -177,7 +177,7 @@ class Statements:
             case ast.Call():
                 return self._call(stage, operation, path, None, scope)
             case _:
-                return self._block(operation, path, (), scope)
+                return self._block(operation, path, None, scope)
 
     def _stage(self, stage: ast.Stage, path: str, piped: AnyDraft, scope: Scope) -> AnyDraft:
         operation = stage.operation
@@ -187,7 +187,7 @@ class Statements:
             case ast.Call():
                 return self._call(stage, operation, path, piped, scope)
             case ast.Match() | ast.Loop() | ast.Atomic() | ast.Expect():
-                return self._block(operation, path, (piped,), scope)
+                return self._block(operation, path, piped, scope)
             case ast.TableLiteral() | ast.ErrorFrame():
                 return self._broken(path, operation.span, scope, piped)
             case _:
@@ -407,12 +407,12 @@ class Statements:
         self,
         operation: ast.Match | ast.Loop | ast.Atomic | ast.Expect,
         path: str,
-        piped: tuple[AnyDraft, ...],
+        piped: AnyDraft | None,
         scope: Scope,
     ) -> AnyDraft:
         name = type(operation).__name__.lower()
         self._unsupported(operation.span, f"`{name}` is", "it parses and formats, but does not run yet")
-        return self._broken(path, operation.span, scope, *piped)
+        return self._broken(path, operation.span, scope, piped)
 
     def _unsupported(self, span: Span, what: str, help: str) -> None:
         self._report.error("HD0320", span, f"{what} unsupported", help)
@@ -427,8 +427,8 @@ class Statements:
             )
         self.trap_name(stage.trap)
 
-    def _broken(self, path: str, span: Span, scope: Scope, *inputs: AnyDraft) -> BrokenDraft:
-        draft = BrokenDraft(self._number(), path, span, inputs)
+    def _broken(self, path: str, span: Span, scope: Scope, piped: AnyDraft | None = None) -> BrokenDraft:
+        draft = BrokenDraft(self._number(), path, span, () if piped is None else (piped,))
         self._add(draft, scope)
         return draft
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from heddle.core.types import OPEN_ROW, Column, RowType
 from heddle.diagnostics import Diagnostic, Span
+from heddle.frontend.prql.edited import unspelled
 from heddle.frontend.prql.messages import Messages
 from heddle.frontend.prql.native import Doc, PrqlFailure, span_of, to_sql
 from heddle.frontend.prql.planning import PlanFailure, TypePlanner
@@ -49,7 +50,7 @@ class Finisher:
         facts = read_facts(query)
         naming = finish_columns(query["relation"], facts, prepared.aliased, prepared.merged)
         errors = TypeErrors(prepared, self._rows, self._planner)
-        mixed = errors.mixed_comparisons(query, facts)
+        mixed = errors.at_once(query, facts)
         if mixed:
             return FailedQuery(prepared.request.key, mixed)
         render_expressions(query)
@@ -62,14 +63,14 @@ class Finisher:
         late = not all(row.complete for row in rows.values())
         try:
             schema = self._schema(sql, rows, facts)
-        except PlanFailure as failure:
+        except PlanFailure:
             if not late:
-                return FailedQuery(prepared.request.key, errors.explain(fresh(), failure))
+                return FailedQuery(prepared.request.key, errors.explain(fresh()))
             schema = None
         return CompiledQuery(
             key=prepared.request.key,
             sql=sql,
-            prql=_shown_text(prepared),
+            prql=unspelled(prepared.text.text),
             inputs=tuple(facts.inputs),
             row=_row(naming, facts, rows, schema, late=late),
             lineage=_lineage(naming, facts),
@@ -176,12 +177,6 @@ def _order_by(naming: Naming, facts: Facts) -> tuple[tuple[str, bool], ...]:
             break
         keys.append((name, key["direction"] == "Desc"))
     return tuple(keys)
-
-
-def _shown_text(prepared: Prepared) -> str:
-    from heddle.frontend.prql.edited import unspelled
-
-    return unspelled(prepared.text.text)
 
 
 def _warnings(prepared: Prepared, naming: Naming) -> tuple[Diagnostic, ...]:

@@ -65,6 +65,8 @@ class Messages:
 
     def _of(self, error: PrqlError) -> Diagnostic:
         span = self._span(error)
+        import os
+        if os.environ.get("DBG"): print("RAW", error)
         for pattern, translate in _TRANSLATIONS:
             if match := pattern.search(error.reason):
                 found = translate(self, error, match, span)

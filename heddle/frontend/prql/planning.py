@@ -19,7 +19,9 @@ class TypePlanner:
     """Plans SQL over tables of which only the schemas are known."""
 
     def __init__(self) -> None:
-        self._context = SessionContext(SessionConfig().with_information_schema(False))
+        # Without optimizer passes a plan is only analysed: operands are checked and get their final types.
+        config = SessionConfig().with_information_schema(False).set("datafusion.optimizer.max_passes", "0")
+        self._context = SessionContext(config)
         self._known: set[str] = set()
 
     def has(self, table: str) -> bool:
@@ -51,7 +53,8 @@ class TypePlanner:
     def schema(self, sql: str) -> pa.Schema:
         """Raises `PlanFailure`."""
         try:
-            return self._context.sql(sql).schema()
+            analysed = self._context.sql(sql).optimized_logical_plan()
+            return self._context.create_dataframe_from_logical_plan(analysed).schema()
         except Exception as error:  # DataFusion raises no narrower type
             raise PlanFailure(str(error)) from error
 

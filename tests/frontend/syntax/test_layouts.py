@@ -43,5 +43,15 @@ def test_nothing(text: str) -> None:
     assert format_source(text) == ""
 
 
+def test_what_an_unclosed_comment_hides_is_kept() -> None:
+    assert format_source('import   "a"\n/* b\n   c\n') == 'import   "a"\n/* b\n   c\n'
+    text = 'import "a"\n\nworkflow W {\n  b\n  /* c\n     d "\n'
+    assert format_source(text) == text
+
+
+def test_a_damaged_text_is_kept() -> None:
+    assert format_source("workflow   W {a}\ufffd\ufffd") == "workflow   W {a}\ufffd\ufffd"
+
+
 def test_only_comments() -> None:
     assert format_source("\n\n  // a\n\n\n/* b */") == "// a\n\n/* b */\n"
