@@ -19,12 +19,13 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 from heddle.core.config import describe
 from heddle.diagnostics import Diagnostic, Fix, Source, did_you_mean
 from heddle.errors import UsageError
+from heddle.frontend import ast
 from heddle.sizes import SIZE_HELP, parse_size
 from heddle.toml_places import KeyPath, KeyPlace, key_places
 from heddle.toml_problems import toml_problem
 
 if TYPE_CHECKING:
-    from heddle.frontend.typed import ConfigData
+    from heddle.frontend.typed import ConfigData, Policy
 
 T = TypeVar("T")
 D = TypeVar("D")
@@ -33,7 +34,6 @@ FILE_NAME = "heddle.toml"
 STATE_FOLDER = ".heddle"
 SECRET_TIMEOUT_S = 30.0
 
-POLICY_KEYS = ("retry", "timeout", "key", "durability", "concurrency", "rate", "batch")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 
@@ -62,7 +62,7 @@ class SecretSettings:
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """`policy` holds the defaults of `[policy]` as written, in TOML's values."""
+    """`policy` is `[policy]` as a program would write it; `default_policy` reads it."""
 
     root: Path
     name: str
@@ -73,7 +73,7 @@ class Project:
     given: Mapping[str, str] = field(default_factory=dict)
     memory_bytes: int | None = None
     state_folder: Path = Path(STATE_FOLDER)
-    policy: Mapping[str, ConfigData] = field(default_factory=dict)
+    policy: ast.DictValue | None = None
     secrets: SecretSettings = SecretSettings()
     source: Source | None = None
 
@@ -137,6 +137,18 @@ def load_project(start: Path) -> tuple[Project, tuple[Diagnostic, ...]]:
     return project, tuple(sorted(reader.diagnostics, key=lambda d: d.span))
 
 
+def default_policy(project: Project) -> tuple[Policy, tuple[Diagnostic, ...]]:
+    """What `[policy]` says for every stage, and what is wrong with it."""
+    from heddle.frontend.checker.policies import read_policy
+    from heddle.frontend.checker.report import Report
+    from heddle.frontend.typed import NO_POLICY
+
+    if project.policy is None or project.source is None:
+        return NO_POLICY, ()
+    report = Report(project.source)
+    return read_policy(project.policy, report), tuple(report.diagnostics)
+
+
 def shown_path(path: Path) -> str:
     """A path as messages show it: relative where it lies below the working directory."""
     relative = os.path.relpath(path)
@@ -167,7 +179,7 @@ class _ProjectReader:
             profiles=self.profiles(top.get("profile", {})),
             memory_bytes=self.text(memory, ("memory", "budget"), self.size, None),
             state_folder=self.text(state, ("state", "folder"), self.path, self.root / STATE_FOLDER),
-            policy=self.data_table(top.get("policy", {}), ("policy",), POLICY_KEYS),
+            policy=self.policy(top["policy"]) if "policy" in top else None,
             secrets=self.secrets(top.get("secrets", {})),
             source=self.source,
         )
@@ -194,6 +206,35 @@ class _ProjectReader:
         return {
             name: self.data_table(content, (*at, name)) for name, content in self.table(value, at).items()
         }
+
+    def policy(self, value: object) -> ast.DictValue:
+        at = ("policy",)
+        return ast.DictValue(self.policy_pairs(self.table(value, at), at), self.place(at).value)
+
+    def policy_pairs(self, table: Mapping[str, object], at: KeyPath) -> tuple[ast.Pair, ...]:
+        pairs: list[ast.Pair] = []
+        for key, item in table.items():
+            place = self.place((*at, key))
+            value = self.policy_value(item, (*at, key))
+            pairs.append(ast.Pair(ast.Ident(key, place.key), value, False, place.key.to(place.value)))
+        return tuple(pairs)
+
+    def policy_value(self, value: object, at: KeyPath) -> ast.Value:
+        span = self.place(at).value
+        match value:
+            case str():
+                return ast.StringValue(value, self.source.text[span.start : span.end], span)
+            case bool():
+                return ast.BoolValue(value, span)
+            case int() | float():
+                return ast.NumberValue(value, str(value), span)
+            case list():
+                return ast.ListValue(tuple(self.policy_value(item, at) for item in value), span)
+            case dict():
+                return ast.DictValue(self.policy_pairs(value, at), span)
+            case _:
+                self.wrong_kind(at, value, "a string, a number, a list or a table", "put it in quotes")
+                return ast.NullValue(span)
 
     def secrets(self, value: object) -> SecretSettings:
         at = ("secrets",)

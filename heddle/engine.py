@@ -9,7 +9,7 @@ import os
 import random
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -121,37 +121,25 @@ class Engine:
 
         return Masker()
 
-    def check(
-        self, text: str | None = None, *, strict_layout: bool = False
-    ) -> CheckResult:
+    def check(self, text: str | None = None, *, strict_layout: bool = False) -> CheckResult:
         """Read (unless `text` is given), parse and type the program."""
         from heddle.frontend.parser import parse
         from heddle.frontend.source import read_source
 
-        source = (
-            Source(str(self._path), text)
-            if text is not None
-            else read_source(self._path)
-        )
+        source = Source(str(self._path), text) if text is not None else read_source(self._path)
         if isinstance(source, Diagnostic):
             return CheckResult(source.source, None, (source,))
         parsed = parse(source, strict_layout=strict_layout)
         if has_errors(parsed.diagnostics) and not parsed.program.items:
-            return CheckResult(
-                source, None, (*self._project_diagnostics, *parsed.diagnostics)
-            )
+            return CheckResult(source, None, (*self._project_diagnostics, *parsed.diagnostics))
         from heddle.catalog import ProjectCatalog
         from heddle.frontend.checker import check
 
         catalog = ProjectCatalog(self._project, self._path)
-        outcome = check(
-            parsed.program, catalog, self._compiler, strict_layout=strict_layout
-        )
+        outcome = check(parsed.program, catalog, self._compiler, strict_layout=strict_layout)
         found = (*self._project_diagnostics, *parsed.diagnostics, *outcome.diagnostics)
         program = None if has_errors(found) else outcome.program
-        return CheckResult(
-            source, program, tuple(sorted(found, key=lambda d: (d.source.path, d.span)))
-        )
+        return CheckResult(source, program, tuple(sorted(found, key=lambda d: (d.source.path, d.span))))
 
     def plan(self, program: TypedProgram, options: RunOptions) -> LogicalPlan:
         """The optimized logical plan. Raises `UsageError` for an unknown workflow or output."""
@@ -162,11 +150,19 @@ class Engine:
         return optimize(plan) if options.optimize else unoptimized(plan)
 
     def explain(self, program: TypedProgram, options: RunOptions) -> Explanation:
+        from heddle.logical.lower import lower_handler
+        from heddle.logical.rules import optimize, unoptimized
         from heddle.physical.describe import explain
 
+        rules = optimize if options.optimize else unoptimized
         plan = self.plan(program, options)
-        configs = self._resolve(program, [plan])
-        return explain(plan, self._base, Path(tempfile.gettempdir()), configs, os.cpu_count() or 1)
+        handlers = {h.name: rules(lower_handler(program, h)) for h in _used_handlers(program, plan)}
+        configs = self._resolve(program, [plan, *handlers.values()])
+
+        def explained(of: LogicalPlan) -> Explanation:
+            return explain(of, self._base, Path(tempfile.gettempdir()), configs, os.cpu_count() or 1)
+
+        return replace(explained(plan), handlers={name: explained(p) for name, p in handlers.items()})
 
     def run(
         self,
@@ -214,27 +210,17 @@ class Engine:
                 outcome = execute(program, plan, env, rules)
             finally:
                 transport.close()
-        return RunResult(
-            run_id, outcome.status, outcome.rows, outcome.bytes_scanned, outcome.error
-        )
+        return RunResult(run_id, outcome.status, outcome.rows, outcome.bytes_scanned, outcome.error)
 
-    def _resolve(
-        self, program: TypedProgram, plans: Sequence[LogicalPlan]
-    ) -> ResolvedConfigs:
+    def _resolve(self, program: TypedProgram, plans: Sequence[LogicalPlan]) -> ResolvedConfigs:
         """The plain configs of all operators. Raises `ProgramError` for what cannot be had."""
         from heddle.resolving import ResolvedConfigs
         from heddle.secrets import References, SecretStore
 
         secrets = SecretStore(self._project.secrets, self._environ, self.masker)
-        parameters = {
-            name: p.value for name, p in program.parameters.items() if p.bound
-        }
-        configs = ResolvedConfigs(
-            program, References(self._environ, secrets, parameters, self.masker)
-        )
-        _raise_if_errors(
-            configs.resolve(op for plan in plans for op in plan.ops.values())
-        )
+        parameters = {name: p.value for name, p in program.parameters.items() if p.bound}
+        configs = ResolvedConfigs(program, References(self._environ, secrets, parameters, self.masker))
+        _raise_if_errors(configs.resolve(op for plan in plans for op in plan.ops.values()))
         return configs
 
     @cached_property
@@ -250,9 +236,7 @@ class Engine:
     def _memory(self, options: RunOptions) -> int:
         from heddle.physical.memory import default_budget_bytes
 
-        return (
-            options.memory_bytes or self._project.memory_bytes or default_budget_bytes()
-        )
+        return options.memory_bytes or self._project.memory_bytes or default_budget_bytes()
 
 
 def _transport(plans: Sequence[LogicalPlan]) -> StepTransport:
@@ -273,23 +257,14 @@ def _goals(program: TypedProgram, options: RunOptions) -> Goals:
     for name in options.workflows:
         if name not in program.workflows:
             near = did_you_mean(name, tuple(program.workflows))
-            help = (
-                f"did you mean `{near}`?"
-                if near
-                else f"it has: {', '.join(program.workflows) or 'none'}"
-            )
+            help = f"did you mean `{near}`?" if near else f"it has: {', '.join(program.workflows) or 'none'}"
             raise UsageError(f"the program has no workflow `{name}`", help=help)
-    outputs = {
-        _full_name(program, name): _file_sink(path)
-        for name, path in options.outputs.items()
-    }
+    outputs = {_full_name(program, name): _file_sink(path) for name, path in options.outputs.items()}
     return Goals(options.workflows, outputs, options.limit)
 
 
 def _full_name(program: TypedProgram, name: str) -> str:
-    known = [
-        f"{w.name}.{o.name}" for w in program.workflows.values() for o in w.outputs
-    ]
+    known = [f"{w.name}.{o.name}" for w in program.workflows.values() for o in w.outputs]
     matches = [k for k in known if k == name or k.split(".", 1)[1] == name]
     if len(matches) == 1:
         return matches[0]
@@ -299,9 +274,7 @@ def _full_name(program: TypedProgram, name: str) -> str:
             help=f"say which: {', '.join(matches)}",
         )
     near = did_you_mean(name, known + [k.split(".", 1)[1] for k in known])
-    help = (
-        f"did you mean `{near}`?" if near else f"it has: {', '.join(known) or 'none'}"
-    )
+    help = f"did you mean `{near}`?" if near else f"it has: {', '.join(known) or 'none'}"
     raise UsageError(f"the program has no output `{name}`", help=help)
 
 
@@ -318,9 +291,7 @@ FILE_FORMATS: Final = {
 
 def _file_sink(path: str) -> tuple[str, Mapping[str, ConfigData]]:
     """A `--output` path is relative to the working directory; its ending names the format."""
-    suffixes = [
-        s for s in Path(path).suffixes if s not in {".gz", ".zst", ".bz2", ".xz"}
-    ]
+    suffixes = [s for s in Path(path).suffixes if s not in {".gz", ".zst", ".bz2", ".xz"}]
     step = FILE_FORMATS.get(suffixes[-1].lower()) if suffixes else None
     if step is None:
         raise UsageError(
@@ -339,11 +310,7 @@ def _used_handlers(program: TypedProgram, plan: LogicalPlan) -> list[Handler]:
     for op in plan.ops.values():
         if isinstance(op, Fragment | Sink | Step):
             workflow = program.workflows.get(op.workflow)
-            names |= {
-                t
-                for t in (op.trap, workflow.trap if workflow else None)
-                if t is not None
-            }
+            names |= {t for t in (op.trap, workflow.trap if workflow else None) if t is not None}
     waiting = list(names)
     while waiting:
         for node_id in program.handlers[waiting.pop()].nodes:
@@ -355,9 +322,7 @@ def _used_handlers(program: TypedProgram, plan: LogicalPlan) -> list[Handler]:
     return [h for name, h in program.handlers.items() if name in names]
 
 
-def _not_runnable(
-    program: TypedProgram, plans: Sequence[LogicalPlan]
-) -> list[Diagnostic]:
+def _not_runnable(program: TypedProgram, plans: Sequence[LogicalPlan]) -> list[Diagnostic]:
     """Steps that have a signature but no body."""
     from heddle.logical.plan import Step
 

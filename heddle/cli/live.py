@@ -41,7 +41,7 @@ class LiveView:
         self._mask = mask
         self._color = color
         self._lock = Lock()
-        self._texts = EventTexts()
+        self._texts = EventTexts(successes=False)
         self._running: dict[str, _Stage] = {}
         self._finished_count = 0
         self._live: Live | None = None
@@ -69,10 +69,9 @@ class LiveView:
                 case StageProgress(stage=stage, rows=rows, size_bytes=size_bytes) if stage in self._running:
                     self._running[stage].rows = rows
                     self._running[stage].size_bytes = size_bytes
-                case StageFinished(stage=stage, status=status):
+                case StageFinished(stage=stage):
                     self._running.pop(stage, None)
                     self._finished_count += 1
-                    text = text if status == "failed" else None
                 case _:
                     pass
         if isinstance(event, RunFinished):

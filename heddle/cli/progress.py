@@ -89,10 +89,12 @@ class PlainLines(_Lines):
 class EventTexts:
     """Events as sentences; knows the labels of the stages that have started.
 
-    Rejected rows come by the batch; they are told once, with their sum, when their stage ends.
+    Rejected rows come by the batch; they are told once, with their sum, when their stage ends. Without
+    `successes` a stage that ends well is not told.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, successes: bool = True) -> None:
+        self._successes = successes
         self._labels: dict[str, str] = {}
         self._handlers: dict[str, None] = {}
         self._rejected: dict[str, Counter[str]] = {}
@@ -110,7 +112,10 @@ class EventTexts:
             case StageProgress():
                 return None
             case StageFinished(stage=stage):
-                return "\n".join([*self._rejections(stage), self._finished(event)])
+                lines = list(self._rejections(stage))
+                if self._successes or event.status == "failed":
+                    lines.append(self._finished(event))
+                return "\n".join(lines) or None
             case StepRetried(stage=stage, attempt=attempt, wait_s=wait_s, message=message):
                 after = f" after {duration_text(wait_s)}" if wait_s else ""
                 return (
@@ -123,6 +128,8 @@ class EventTexts:
                 self._handlers[handler] = None
                 did = "handled" if succeeded else "failed on"
                 return f"handler `{handler}` {did} {counted(rows, 'error row')} of {self.label(stage)}"
+            case OutputWritten(target="stdout" | "stderr" as stream, rows=rows):
+                return f"printed {counted(rows, 'row')} on {stream}"
             case OutputWritten(target=target, rows=rows):
                 return f"wrote {visible(_shown_target(target))}: {counted(rows, 'row')}"
             case RunWarning(stage=stage, message=message):

@@ -7,7 +7,7 @@ data with two renderings.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import assert_never
 
 from heddle.logical.plan import (
@@ -36,7 +36,7 @@ class Pushed:
 
 @dataclass(frozen=True, slots=True)
 class FragmentPlans:
-    """DataFusion's view of a fragment. `pushed` is by relation; `late`: it cannot be planned before a run."""
+    """DataFusion's view of a fragment. `pushed` is by the input's path; `late`: only a run can plan it."""
 
     logical: str
     physical: str
@@ -60,11 +60,12 @@ class ExplainNode:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """`dropped` says what was pruned. `plans` is by operator."""
+    """`dropped` says what was pruned. `plans` is by operator, `handlers` by name."""
 
     roots: tuple[ExplainNode, ...]
     dropped: tuple[str, ...]
     plans: Mapping[OpId, FragmentPlans]
+    handlers: Mapping[str, Explanation] = field(default_factory=dict)
 
     def to_text(self, *, plans: bool = False) -> str:
         lines: list[str] = []
@@ -75,7 +76,10 @@ class Explanation:
             for op_id, plan in self.plans.items():
                 lines += ["", f"fragment {op_id}: logical plan", plan.logical.rstrip()]
                 lines += [f"fragment {op_id}: physical plan", plan.physical.rstrip()]
-        return "\n".join(lines) + "\n"
+        text = "\n".join(lines) + "\n"
+        for name, handler in self.handlers.items():
+            text += f"\nhandler {name}\n{handler.to_text(plans=plans)}"
+        return text
 
     def to_data(self) -> dict[str, object]:
         """The tree in plain values, for JSON."""
@@ -90,6 +94,7 @@ class Explanation:
                 }
                 for op_id, p in self.plans.items()
             },
+            "handlers": {name: handler.to_data() for name, handler in self.handlers.items()},
         }
 
 

@@ -20,6 +20,7 @@ from heddle.frontend.typed import (
     TableNode,
     TypedProgram,
     Workflow,
+    inputs_of,
 )
 from heddle.logical.plan import (
     ErrorRows,
@@ -34,7 +35,7 @@ from heddle.logical.plan import (
     Values,
 )
 from heddle.logical.sql import quoted
-from heddle.std.columns import to_sql
+from heddle.std.columns import select_list
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ class Goals:
 def lower(program: TypedProgram, goals: Goals) -> LogicalPlan:
     """The plan of the chosen workflows; its roots are effects, asked outputs, else unread last results."""
     lowering = _Lowering(program)
-    for node in program.nodes:
+    for node in _read_by(program, [i for w in program.workflows.values() for i in w.nodes]):
         lowering.add(node)
     chosen = [program.workflows[name] for name in goals.workflows or tuple(program.workflows)]
     roots: list[OpId] = []
@@ -70,7 +71,7 @@ def lower(program: TypedProgram, goals: Goals) -> LogicalPlan:
 def lower_handler(program: TypedProgram, handler: Handler) -> LogicalPlan:
     """The plan of a handler: its effects, and printed what nothing reads."""
     lowering = _Lowering(program)
-    for node in program.nodes:
+    for node in _read_by(program, list(handler.nodes)):
         lowering.add(node)
     own = [program.nodes[i] for i in handler.nodes]
     roots = [node.id for node in own if _is_effect(node)]
@@ -98,6 +99,17 @@ def _roots_of(workflow: Workflow, program: TypedProgram, goals: Goals, lowering:
         source = lowering.limited(node_id, goals.limit)
         roots.append(lowering.print_result(source, workflow.name, name, workflow.span))
     return roots
+
+
+def _read_by(program: TypedProgram, stack: list[NodeId]) -> list[Node]:
+    """Some nodes and all that they read, in the program's order."""
+    wanted: set[NodeId] = set()
+    while stack:
+        node_id = stack.pop()
+        if node_id not in wanted:
+            wanted.add(node_id)
+            stack.extend(inputs_of(program.nodes[node_id]))
+    return [node for node in program.nodes if node.id in wanted]
 
 
 def _is_effect(node: Node) -> bool:
@@ -209,8 +221,7 @@ class _Lowering:
         source = self._relation_of(input_id)
         known = self.row_of(input_id)
         assert known is not None and node.row is not None, "std/col stands between two tables"
-        columns = to_sql(node.call.signature.name, node.call.config, known)
-        items = ", ".join(f"{expression} AS {quoted(name)}" for expression, name in columns)
+        items = select_list(node.call.signature.name, node.call.config, known)
         query = Query(
             relation=relation,
             sql=f"SELECT {items} FROM {quoted(source)}",

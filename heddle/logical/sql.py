@@ -7,10 +7,12 @@ quoted identifiers; no value of a program is spliced into it.
 from __future__ import annotations
 
 import re
+from collections import Counter
 
 from heddle.logical.plan import Fragment, Query
 
 _WITH = "WITH "
+_READS = re.compile(r'\b(?:FROM|JOIN)\s+(?:"(?P<quoted>[^"]+)"|(?P<plain>\w+))', re.IGNORECASE)
 
 
 def quoted(name: str) -> str:
@@ -28,7 +30,6 @@ def fragment_sql(fragment: Fragment) -> str:
     return f"WITH {', '.join(expressions)} {last.sql}"
 
 
-def reading_places(query: Query, relation: str) -> int:
-    """How often the query reads the relation (a self-join reads it twice)."""
-    name = re.escape(relation)
-    return len(re.findall(rf'\b(?:FROM|JOIN)\s+(?:"{name}"|{name})(?![\w"])', query.sql, re.IGNORECASE))
+def reading_places(query: Query) -> Counter[str]:
+    """How often the query reads each relation (a self-join reads one twice)."""
+    return Counter(found["quoted"] or found["plain"] for found in _READS.finditer(query.sql))

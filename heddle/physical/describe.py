@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -59,18 +59,18 @@ def _plans(
     try:
         with engine_errors():
             frame = session.logical(fragment, bindings)
-            return _describe(frame)
+            return _describe(frame, {relation: plan.ops[i].path for relation, i in fragment.inputs.items()})
     except EngineError as error:
         return FragmentPlans(f"cannot be planned: {error}", "", {}, late=False)
 
 
-def _describe(frame: DataFrame) -> FragmentPlans:
+def _describe(frame: DataFrame, paths: Mapping[str, str]) -> FragmentPlans:
     optimized = frame.optimized_logical_plan()
     pushed: dict[str, Pushed] = {}
     for scan in _scans(optimized):
         columns = tuple(name for _, name in scan.projection()) if scan.projection() is not None else None
         filters = tuple(_text(f) for f in scan.filters())
-        pushed[scan.table_name()] = Pushed(columns, filters)
+        pushed[paths[scan.table_name()]] = Pushed(columns, filters)
     physical = frame.execution_plan().display_indent()
     return FragmentPlans(optimized.display_indent(), physical, pushed, late=False)
 

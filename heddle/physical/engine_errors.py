@@ -17,7 +17,7 @@ from heddle.logical.plan import Fragment
 from heddle.physical.channel import ChannelClosed
 from heddle.physical.environment import RunEnvironment
 from heddle.physical.failures import StageFailed
-from heddle.std import readers
+from heddle.std.reader_errors import explain_error
 
 
 class EngineError(Exception):
@@ -34,14 +34,19 @@ def engine_errors() -> Iterator[None]:
         raise EngineError(str(error)) from error
 
 
-def stage_error(error: EngineError, fragment: Fragment, env: RunEnvironment) -> StageError:
-    message, help_text, kind = explain(str(error), env.memory_bytes)
+def stage_error(
+    error: EngineError, fragment: Fragment, files: Iterable[FileBinding], env: RunEnvironment
+) -> StageError:
+    """The failure of a fragment that reads `files`."""
+    text = str(error)
+    message, help_text, kind = explain(text, env.memory_bytes)
+    if kind == "BadFile":
+        places = (locate(text, file.step, file.config, env.base) for file in files)
+        place = next((p for p in places if p is not None), None)
+        if place is not None and place not in message:
+            message = f"{place}: {message}"
     return StageError(
-        env.masked(message),
-        stage=fragment.path,
-        step=fragment.path,
-        error_type=kind,
-        help=help_text,
+        env.masked(message), stage=fragment.path, step=fragment.path, error_type=kind, help=help_text
     )
 
 
@@ -55,7 +60,7 @@ def explain(text: str, memory_bytes: int) -> tuple[str, str | None, str]:
             "give the run more with --memory, or filter and select earlier",
             "OutOfMemory",
         )
-    from_reader = readers.explain_error(text)
+    from_reader = explain_error(text)
     if from_reader is not None:
         return from_reader[0], from_reader[1], "BadFile"
     for pattern, translate in _TRANSLATIONS:

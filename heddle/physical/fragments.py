@@ -80,7 +80,8 @@ def stream_fragment(
     except EngineError as error:
         if leaf.error is not None:
             raise leaf.error from error
-        raise StageFailed(fragment, stage_error(error, fragment, env)) from error
+        files = [source for source in inputs.values() if isinstance(source, FileBinding)]
+        raise StageFailed(fragment, stage_error(error, fragment, files, env)) from error
     finally:
         for channel in (leaf, *outputs):
             channel.close()

@@ -31,11 +31,13 @@ from heddle.frontend.checker.statements import Scope, Statements
 from heddle.frontend.prql.compiler import QueryCompiler
 from heddle.frontend.typed import (
     ERROR_FRAME_ROW,
+    NO_POLICY,
     ErrorFrameNode,
     Handler,
     Node,
     NodeId,
     Output,
+    Policy,
     QueryInput,
     QueryNode,
     StepCall,
@@ -55,12 +57,18 @@ class CheckOutcome:
 
 
 def check(
-    program: ast.Program, catalog: Catalog, compiler: QueryCompiler, *, strict_layout: bool = False
+    program: ast.Program,
+    catalog: Catalog,
+    compiler: QueryCompiler,
+    *,
+    strict_layout: bool = False,
+    defaults: Policy = NO_POLICY,
 ) -> CheckOutcome:
-    """Type a program. Layout findings come from the parser; `strict_layout` is its option."""
+    """Type a program. Layout findings come from the parser; `strict_layout` is its option. `defaults` is the
+    project's policy for all stages."""
     report = Report(program.source)
     found = declare(program, catalog, report)
-    policies = Policies(found.policies, report)
+    policies = Policies(found.policies, report, defaults)
     parameters = Parameters(catalog, report)
     for workflow in found.workflows.values():
         parameters.declare(workflow)

@@ -33,9 +33,12 @@ def duration_s(text: str) -> float:
 
 
 class Policies:
-    """The named policies of a program."""
+    """The named policies of a program. `defaults` holds for stages of which no policy says otherwise."""
 
-    def __init__(self, items: Mapping[str, ast.PolicyItem], report: Report) -> None:
+    def __init__(
+        self, items: Mapping[str, ast.PolicyItem], report: Report, defaults: Policy = NO_POLICY
+    ) -> None:
+        self.defaults = defaults
         self._report = report
         self._items = items
         self.used: set[str] = set()
@@ -139,6 +142,11 @@ class Policies:
                 case key:
                     raise _Invalid(f"`batch` has no key `{key}`; it has max_rows and max_wait")
         return policy
+
+
+def read_policy(config: ast.DictValue, report: Report) -> Policy:
+    """One policy by itself, such as the defaults of a project."""
+    return Policies({}, report).over(config, NO_POLICY)
 
 
 def for_step(merged: Policy, own: ast.Ident | ast.DictValue | None, signature: StepSignature) -> Policy:

@@ -88,7 +88,7 @@ class Statements:
         item = self._found.workflows[name]
         for trigger in item.triggers:
             self._unsupported(trigger.span, "triggers (`on …`) are", "run the workflow with `heddle run`")
-        policy = self._policies.over(item.policy, NO_POLICY)
+        policy = self._policies.over(item.policy, self._policies.defaults)
         scope = Scope(name, False, policy, _assignments(item.statements))
         self._reading.append(name)
         self._statements(item.statements, scope)
@@ -104,7 +104,7 @@ class Statements:
                 f"the handler `{item.name.text}` has a trap of its own",
                 "take it out: a failure in a handler goes to the trap of the workflow",
             )
-        scope = Scope(item.name.text, True, NO_POLICY, _assignments(item.statements))
+        scope = Scope(item.name.text, True, self._policies.defaults, _assignments(item.statements))
         self._statements(item.statements, scope)
         self.scopes[item.name.text] = scope
 

@@ -77,6 +77,9 @@ class QueryCompiler:
         module: Doc = json.loads(unspelled(resolve(statements)))
         return module, names
 
+    def is_open(self, key: str) -> bool:
+        return self._rows.get(key, OPEN_ROW).open
+
     def columns(self, prepared: Prepared) -> tuple[str, ...]:
         """The names of the columns of all that a query reads."""
         rows = [self._rows.get(key, OPEN_ROW) for key in prepared.reads]
@@ -100,7 +103,11 @@ class QueryCompiler:
 
 
 class _Run:
-    """One call of `compile`: collects queries into modules and compiles them in order."""
+    """One call of `compile`: collects queries into modules and compiles them in order.
+
+    `_open` are the queries of the module at hand that may have open rows. What reads one of them goes into
+    the next module, because prqlc gives an open relation every column that another query asks of it.
+    """
 
     def __init__(
         self,
@@ -114,6 +121,7 @@ class _Run:
         self._finisher = finisher
         self._results = results
         self._batch: list[Prepared] = []
+        self._open: set[str] = set()
 
     def add(self, request: QueryRequest, number: int) -> None:
         if waits_for_rows(request.query.text):
@@ -126,12 +134,17 @@ class _Run:
             self.flush()
             self._single(prepared)
             return
+        if self._open.intersection(prepared.reads):
+            self.flush()
+        if any(self._compiler.is_open(key) or key in self._open for key in prepared.reads):
+            self._open.add(request.key)
         self._batch.append(prepared)
         if len(self._batch) >= BATCH_QUERIES:
             self.flush()
 
     def flush(self) -> None:
         batch, self._batch = self._batch, []
+        self._open.clear()
         for _ in range(BATCH_FAILURES_MAX):
             if len(batch) <= 1:
                 break

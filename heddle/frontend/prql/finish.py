@@ -6,6 +6,7 @@ still type what does not depend on them.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
@@ -19,7 +20,7 @@ from heddle.frontend.prql.native import Doc, PrqlFailure, span_of, to_sql
 from heddle.frontend.prql.planning import PlanFailure, TypePlanner
 from heddle.frontend.prql.prepared import Prepared
 from heddle.frontend.prql.request import CompiledQuery, FailedQuery, QueryResult
-from heddle.frontend.prql.resolved import Facts, column_references, read_facts
+from heddle.frontend.prql.resolved import Facts, column_references, read_facts, steps
 from heddle.frontend.prql.shaping import Naming, carry_order, finish_columns, render_expressions
 from heddle.frontend.prql.type_errors import TypeErrors
 
@@ -53,6 +54,7 @@ class Finisher:
         mixed = errors.at_once(query, facts)
         if mixed:
             return FailedQuery(prepared.request.key, mixed)
+        united = copy.deepcopy(query) if any("Append" in s for s in steps(query["relation"])) else None
         render_expressions(query)
         try:
             sql = to_sql(query)
@@ -67,6 +69,8 @@ class Finisher:
             if not late:
                 return FailedQuery(prepared.request.key, errors.explain(fresh()))
             schema = None
+        if united is not None and not late and (mismatch := errors.of_appends(united)):
+            return FailedQuery(prepared.request.key, mismatch)
         return CompiledQuery(
             key=prepared.request.key,
             sql=sql,

@@ -65,8 +65,6 @@ class Messages:
 
     def _of(self, error: PrqlError) -> Diagnostic:
         span = self._span(error)
-        import os
-        if os.environ.get("DBG"): print("RAW", error)
         for pattern, translate in _TRANSLATIONS:
             if match := pattern.search(error.reason):
                 found = translate(self, error, match, span)
@@ -96,7 +94,7 @@ class Messages:
     # --- names ------------------------------------------------------------------------------
 
     def unknown_name(self, error: PrqlError, match: re.Match[str], span: Span) -> _Found:
-        name = unspelled(match["name"])
+        name = _visible(unspelled(match["name"]))
         if name.startswith("default_db."):
             name = name.removeprefix("default_db.")
             return _Found("HD0602", f"there is no relation `{name}`", "name an assigned result or a step")
@@ -104,6 +102,9 @@ class Messages:
         if called is not None:
             return self._unknown_function(called, span)
         known = self._available(error)
+        if name in known:
+            help = f"put the call that takes `{name}` into parentheses: `(sum {name})`"
+            return _Found("HD0608", f"`{name}` cannot be read here: it stands outside of the call it belongs to", help)
         last = name.rsplit(".", 1)[-1]
         near = self._near(name, last, known)
         shown = _shown(known)
@@ -183,12 +184,17 @@ class Messages:
         written = unspelled(self.text.text[error.start : error.end]).strip()
         if "before the end" in error.reason or error.end - error.start >= len(self.text.text):
             return _Found("HD0604", "the query ends too early", "something is missing at its end")
+        if "':', or '}'" in error.reason:
+            message = 'only names of columns stand in the braces of `f"…{name}…"`'
+            return _Found("HD0604", message, "compute the value with `derive` first, then put its name there")
         if written == ",":
             help = "a list stands in braces, `select {a, b}`; a function's arguments are separated by spaces, `f a b`"
         elif written in ("'", '"'):
             help = "a string is closed with the quote that opened it"
         elif written == "=":
             help = "compare with `==`; `name = value` gives a name"
+        elif written == "@":
+            help = "a date is written `@2026-01-31`"
         elif written in (")", "}", "]"):
             help = f"something is missing before `{written}`"
         else:
@@ -200,6 +206,9 @@ class Messages:
 
     def too_many(self, error: PrqlError, match: re.Match[str], span: Span) -> _Found:
         name = match["name"].removeprefix("std.")
+        sql = re.search(r"\b(like|between|in|is)\b", self.written(error))
+        if sql and name == "filter":
+            return _Found("HD0608", f"`{sql[1]}` is a word of SQL, not of PRQL", _CONDITIONS[sql[1]])
         help = "put an argument that is itself a call into parentheses: `sum (math.abs x)`"
         if name in TRANSFORMS:
             help = "transforms are separated by `|`, a list stands in braces, a call inside in parentheses"
@@ -208,16 +217,44 @@ class Messages:
     def missing_argument(self, error: PrqlError, match: re.Match[str], span: Span) -> _Found:
         hint = next((h for h in error.hints if h.startswith("Argument might be missing")), "")
         named = re.search(r"function ([\w.]+)\?", hint)
-        name = named[1].removeprefix("std.") if named else self.written(error)
-        return _Found("HD0608", f"`{name}` lacks an argument", _USAGE.get(name))
+        if named is None:
+            return _Found("HD0608", "a function in this query lacks an argument", "write `sum amount`, not `sum`")
+        name = named[1].removeprefix("std.")
+        return _Found("HD0608", f"`{name}` lacks an argument", USAGE.get(name))
+
+    def lacking(self, error: PrqlError, match: re.Match[str], span: Span) -> _Found:
+        written = self.written(error)
+        if written in FUNCTIONS:
+            help = f"write `{written} amount`, or `{written} this` for whole rows"
+            return _Found("HD0608", f"`{written}` lacks its argument", help)
+        if written.startswith("aggregate"):
+            help = "make it a query of its own, or `join` its result"
+            return _Found("HD0621", "rows of another relation cannot stand where a value stands", help)
+        return _Found("HD0699", f"`{written}` cannot stand here", "try it in smaller steps")
+
+    def wildcard(self, error: PrqlError, match: re.Match[str], span: Span) -> _Found:
+        if "count" in self.text.text[: error.start].rsplit("{", 1)[-1]:
+            return _Found("HD0608", "`*` is not an argument of `count`", "count rows with `count this`")
+        help = "all columns are there without a `select`; `select {t.*}` keeps those of one relation"
+        return _Found("HD0608", "`*` needs the name of a relation in front", help)
+
+    def too_big(self, error: PrqlError, match: re.Match[str], span: Span) -> _Found:
+        return _Found("HD0604", "a number in this query is too big", "the largest is about 1.8e308")
+
+    def rows_wanted(self, error: PrqlError, match: re.Match[str], span: Span) -> _Found:
+        help = "`rolling` and `expanding` take fixed values: `window rolling:3 (…)`, `window expanding:true (…)`"
+        return _Found("HD0608", f"`{match['name']}` needs a whole number, not `{self.written(error)}`", help)
 
     def not_a_function(self, error: PrqlError, match: re.Match[str], span: Span) -> _Found:
         written = self.written(error)
         help = "join two values with an operator, or with `f\"{a}-{b}\"`; `f x` calls the function `f`"
+        if re.search(rf"\blet +{re.escape(written)}\b", self.text.text):
+            help = f"a column is called `{written}` too; give the function another name"
         return _Found("HD0607", f"`{written}` is not a function, so it takes no arguments", help)
 
     def take(self, error: PrqlError, match: re.Match[str], span: Span) -> _Found:
-        message = f"`take` needs a whole number or a range, not `{self.written(error)}`"
+        written = self.written(error).removeprefix("take").strip()
+        message = f"`take` needs a whole number from 1 on, or a range of them, not `{written}`"
         return _Found("HD0608", message, "write `take 10` or `take 11..20`")
 
     def append(self, error: PrqlError, match: re.Match[str], span: Span) -> _Found:
@@ -233,7 +270,7 @@ class Messages:
         if function == "main":
             return _Found("HD0608", f"the query gives {found}, and not rows", "start with `from`")
         message = f"`{function}` needs {expected} here, and this is {found}"
-        return _Found("HD0605", message, _USAGE.get(function))
+        return _Found("HD0605", message, USAGE.get(function))
 
     def assignment(self, error: PrqlError, match: re.Match[str], span: Span) -> _Found:
         help = "compare with `==`; to name a column, write `derive {name = value}`"
@@ -266,16 +303,20 @@ _TRANSLATIONS: Final[tuple[tuple[re.Pattern[str], Translation], ...]] = (
         ),
         Messages.wrong_type,
     ),
-    (re.compile(r"^`take` expected"), Messages.take),
+    (re.compile(r"^`?take`? expected"), Messages.take),
+    (re.compile(r"^Column wildcard"), Messages.wildcard),
+    (re.compile(r"^parameter `(?P<name>\w+)` expected a number"), Messages.rows_wanted),
+    (re.compile(r"invalid type: null, expected f64"), Messages.too_big),
+    (re.compile(r"^unexpected `.*(?:func |\(Aggregate|\(Transform|internal )"), Messages.lacking),
     (re.compile(r"non-matching number of columns"), Messages.append),
     (re.compile(r"^expected a function, but found"), Messages.not_a_function),
     (re.compile(r"^unexpected assign to `(?P<name>[^`]+)`"), Messages.assignment),
     (re.compile(r"self-equality|EqSelf"), Messages.self_equality),
-    (re.compile(r"[Nn]amed (?:argument|parameter).*`(?P<name>[^`]+)`|unknown named argument `(?P<name2>.+)`"), Messages.named_argument),
+    (re.compile(r"named (?:argument|parameter)s? .*`(?P<name>[^`]+)`"), Messages.named_argument),
     (re.compile(r"^(?:unexpected|[Ee]xpected)"), Messages.syntax),
 )
 
-_USAGE: Final = {
+USAGE: Final = {
     "from": "write `from orders`",
     "select": "write `select {id, name}`",
     "derive": "write `derive {total = price * amount}`",
@@ -291,11 +332,18 @@ _USAGE: Final = {
     "||": "each side of `||` is true or false, such as `a > 1`",
 }
 
+_CONDITIONS: Final = {
+    "like": "write `name ~= \"^a\"` with a regular expression, or `text.starts_with \"a\" name`",
+    "between": "write `x | in 1..10`",
+    "in": "write `x | in [1, 2, 3]`",
+    "is": "compare with `== null`",
+}
+
 _OPERATORS: Final = {"and": "&&", "or": "||", "not": "!"}
 
 
 def _visible(name: str) -> str:
-    return name.removeprefix("this.").strip("`")
+    return name.removeprefix("this.").removeprefix("that.").strip("`")
 
 
 def _shown(names: Sequence[str]) -> str:

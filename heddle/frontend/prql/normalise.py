@@ -99,7 +99,10 @@ class _Writer:
         if head.kind == "mark":
             self.expression(lo, hi, condition=False)
         elif head.is_name(*_LISTS):
-            self._braces(lo + 1, hi)
+            edits = len(self.edits)
+            if head.text == "sort":
+                lo, hi = self._sort_by(lo, hi)
+            self._braces(lo + 1, hi, always=len(self.edits) > edits)
             self.expression(lo + 1, hi, condition=False)
         elif head.is_name("group"):
             self._group(lo, hi)
@@ -110,16 +113,36 @@ class _Writer:
 
     # --- arguments --------------------------------------------------------------------------
 
-    def _braces(self, lo: int, hi: int) -> None:
+    def _braces(self, lo: int, hi: int, *, always: bool = False) -> None:
         """Braces around a list that is more than one name or group."""
-        if lo >= hi or self._is_one(lo, hi):
+        if lo >= hi or (self._is_one(lo, hi) and not always):
             return
-        self.insert(self.words[lo].start, "{")
+        self.edits.insert(0, Edit(self.words[lo].start, self.words[lo].start, "{"))
         last = hi - 1
         if self.words[last].is_mark(","):
             self.replace(self.words[last], "")
             last -= 1
         self.insert(self.words[last].end, "}")
+
+    def _sort_by(self, lo: int, hi: int) -> tuple[int, int]:
+        """`sort by a desc, b asc` -> `sort -a, b`; gives the range that is left."""
+        if lo + 1 < hi and self.words[lo + 1].is_name("by") and lo + 2 < hi and self.words[lo + 2].kind == "name":
+            self.cut_to_next(lo + 1, "")
+            lo += 1
+        for i in range(lo + 1, hi):
+            word, before = self.words[i], self.words[i - 1]
+            if not word.is_name("desc", "asc") or before.kind != "name" or i - 1 <= lo:
+                continue
+            self.edits.append(Edit(before.end, word.end, ""))
+            if word.text == "desc":
+                start = next(j for j in range(i - 1, lo, -1) if dotted_end(self.words, j) == i and self._begins(j))
+                self.insert(self.words[start].start, "-")
+            if i == hi - 1:
+                hi -= 1
+        return lo, hi
+
+    def _begins(self, i: int) -> bool:
+        return not self.words[i - 1].is_mark(".")
 
     def _is_one(self, lo: int, hi: int) -> bool:
         word = self.words[lo]

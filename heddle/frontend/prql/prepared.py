@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 from heddle.diagnostics import Diagnostic
 from heddle.frontend.prql import refusals, tree
+from heddle.frontend.prql.appends import append_by_name
 from heddle.frontend.prql.edited import EditedText, spelled, to_ascii, unspelled
 from heddle.frontend.prql.joins import JoinRewriter, has_natural_join
 from heddle.frontend.prql.messages import Messages
@@ -131,6 +132,9 @@ class Preparation:
     def _join(self, prepared: Prepared) -> Prepared | tuple[Diagnostic, ...]:
         if "Pipeline" not in prepared.main:
             prepared.main = {"Pipeline": {"exprs": [prepared.main]}, "span": prepared.main.get("span")}
+        unknown = append_by_name(prepared.main, lambda stages: self._left_columns(prepared, stages))
+        if unknown:
+            return refusals.unknown_appends(prepared.request, prepared.text, unknown)
         rewriter = JoinRewriter(
             left=lambda stages: self._left_columns(prepared, stages),
             right=lambda relation: self._right_columns(relation),
@@ -142,7 +146,7 @@ class Preparation:
         return prepared
 
     def _left_columns(self, prepared: Prepared, stages: list[Doc]) -> tuple[str, ...] | None:
-        if len(stages) == 1 and "FuncCall" in stages[0]:
+        if len(stages) == 1 and tree.callee(stages[0]) == "from":
             return self._right_columns(stages[0]["FuncCall"]["args"][0])
         main = {"Pipeline": {"exprs": stages}, "span": None}
         columns = self._prefix_columns(
@@ -159,14 +163,17 @@ class Preparation:
         return None if columns is None else tuple(spelled(c) for c in columns)
 
     def _right_columns(self, relation: Doc) -> tuple[str, ...] | None:
-        if "Ident" not in relation:
-            return None
-        columns = self._columns_of(relation["Ident"][-1])
+        return self._spelled_columns(relation["Ident"][-1]) if "Ident" in relation else None
+
+    def _spelled_columns(self, key: str) -> tuple[str, ...] | None:
+        columns = self._columns_of(key)
         return None if columns is None else tuple(spelled(c) for c in columns)
 
 
 def waits_for_rows(prepared_text: str) -> bool:
     """Whether a text may have a natural join, so that the rows of what it reads must be known first."""
+    if "by:" in prepared_text and "append" in prepared_text:
+        return True
     if "join" not in prepared_text:
         return False
     edited = normalise(to_ascii(EditedText.of(prepared_text, 0)))
@@ -189,10 +196,12 @@ class _NameResolver:
 
     def resolve(self) -> None:
         for node in tree.nodes(self._statements):
-            if "FuncCall" in node and tree.callee(node) in READERS and node["FuncCall"]["args"]:
-                self._relation(node["FuncCall"]["args"][0])
+            name = tree.callee(node) if "FuncCall" in node else None
+            if name in READERS and node["FuncCall"]["args"]:
+                self._relation(node["FuncCall"]["args"][0], named=name in ("from", "join"))
 
-    def _relation(self, node: Doc) -> None:
+    def _relation(self, node: Doc, *, named: bool) -> None:
+        """`named`: the query can speak of the relation's columns by its name."""
         path = node.get("Ident")
         if path is None or (len(path) == 1 and path[0] in self._own):
             return
@@ -202,7 +211,8 @@ class _NameResolver:
             self.problems.append(refusals.unknown_relation(self._request, self._text, node, name))
             return
         node["Ident"] = [key]
-        node.setdefault("alias", path[-1])
+        if named:
+            node.setdefault("alias", path[-1])
         if key not in self.reads:
             self.reads.append(key)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Final
 
 from heddle.diagnostics import Diagnostic, Span, did_you_mean
 from heddle.frontend.prql import tree
 from heddle.frontend.prql.edited import EditedText, unspelled
+from heddle.frontend.prql.messages import USAGE
 from heddle.frontend.prql.native import Doc, span_of
 from heddle.frontend.prql.request import QueryRequest
 from heddle.frontend.prql.words import NESTING_MAX, TERMS_MAX, Word, over_limit
@@ -89,6 +91,7 @@ def too_deep(request: QueryRequest) -> tuple[Diagnostic, ...]:
 def of_tree(request: QueryRequest, text: EditedText, statements: list[Doc]) -> tuple[Diagnostic, ...]:
     """What the text's statements may not be: settings, modules, files, literal rows."""
     found = [d for s in statements if (d := _statement(request, text, s)) is not None]
+    found += [_lacking(request, text, node, name) for node, name in tree.lacking_arguments(statements)]
     for node in tree.nodes(statements):
         diagnostic = _node(request, text, node)
         if diagnostic is not None:
@@ -115,9 +118,33 @@ def _statement(request: QueryRequest, text: EditedText, statement: Doc) -> Diagn
     return None
 
 
+def _lacking(request: QueryRequest, text: EditedText, node: Doc, name: str) -> Diagnostic:
+    if name == "take" and "Binary" in node:
+        message, help = f"`{name}` needs a whole number from 1 on", "write `take 10` or `take 11..20`"
+    else:
+        message, help = f"`{name}` lacks an argument", USAGE[name]
+    return error(request, "HD0608", node_span(request, text, node), message, help)
+
+
+def _bad_date(request: QueryRequest, text: EditedText, node: Doc) -> Diagnostic | None:
+    """A date or timestamp that no calendar has."""
+    literal = node.get("Literal")
+    if not isinstance(literal, dict) or not literal.keys() & {"Date", "Timestamp"}:
+        return None
+    ((_, value),) = literal.items()
+    try:
+        datetime.fromisoformat(value)
+    except ValueError:
+        message, help = f"`@{value}` is not a date", "write `@2026-01-31` or `@2026-01-31T10:00:00`"
+        return error(request, "HD0604", node_span(request, text, node), message, help)
+    return None
+
+
 def _node(request: QueryRequest, text: EditedText, node: Doc) -> Diagnostic | None:
     if "SString" in node:
         return raw_sql(request, node_span(request, text, node))
+    if "Literal" in node:
+        return _bad_date(request, text, node)
     if "FuncCall" not in node:
         return None
     name, args = tree.callee(node), node["FuncCall"]["args"]
@@ -156,3 +183,9 @@ def unnatural_joins(
         help = f"say what must be equal: `join {name} (==id)` or `join {name} (input.id == {name}.user_id)`"
         found.append(error(request, "HD0615", node_span(request, text, join), message, help))
     return tuple(found)
+
+
+def unknown_appends(request: QueryRequest, text: EditedText, appends: list[Doc]) -> tuple[Diagnostic, ...]:
+    message = "`append by:name` needs to know the columns of both sides, and one of them is open"
+    help = "select the columns on both sides first"
+    return tuple(error(request, "HD0620", node_span(request, text, a), message, help) for a in appends)

@@ -69,9 +69,31 @@ def is_surely_illegal(statements: list[Doc]) -> bool:
     if main is None:
         return False
     first = stages(main["value"])[0]
-    if "Ident" in first or callee(first) in TRANSFORMS - {"from"}:
+    if "Ident" in first or callee(first) in TRANSFORMS - {"from"} or any(_lacks(s) for s in stages(main["value"])):
         return True
     return any(_misused(node) for node in nodes(statements) if "FuncCall" in node)
+
+
+def lacking_arguments(statements: list[Doc]) -> Iterator[tuple[Doc, str]]:
+    """Transforms in pipelines that lack an argument: `take`, `group k`, and `take -1`, which is a subtraction."""
+    for node in nodes([s["VarDef"]["value"] for s in statements if "VarDef" in s]):
+        for stage in node.get("Pipeline", {}).get("exprs", ()):
+            if (name := _lacks(stage)) is not None:
+                yield stage, name
+    main = main_of(statements)
+    if main is not None and "Pipeline" not in main["value"] and (name := _lacks(main["value"])) is not None:
+        yield main["value"], name
+
+
+def _lacks(stage: Doc) -> str | None:
+    if "Binary" in stage:
+        name = callee(stage["Binary"]["left"])
+        return name if name in TRANSFORMS else None
+    name = callee(stage)
+    if name not in TRANSFORMS:
+        return None
+    given = len(stage["FuncCall"]["args"]) if "FuncCall" in stage else 0
+    return name if given < (2 if name == "group" else 1) else None
 
 
 def _misused(node: Doc) -> bool:

@@ -18,7 +18,7 @@ from heddle.frontend.prql.expressions import AGGREGATES, DATE_UNITS, TYPES, word
 from heddle.frontend.prql.native import Doc, PrqlFailure, span_of, to_sql
 from heddle.frontend.prql.planning import PlanFailure, TypePlanner
 from heddle.frontend.prql.prepared import Prepared
-from heddle.frontend.prql.resolved import Facts, steps
+from heddle.frontend.prql.resolved import WILDCARD, Facts, final_ids, steps
 from heddle.frontend.prql.shaping import render_expressions
 
 SYMBOLS: Final = {
@@ -30,6 +30,7 @@ SYMBOLS: Final = {
 
 _COMPARISONS: Final = ("std.eq", "std.ne", "std.gt", "std.lt", "std.gte", "std.lte")
 _PROBE_ID: Final = 9_000_000
+_SAME_COLUMNS: Final = "select the same columns on both sides first, in the same order"
 _TRUE: Final[Doc] = {"kind": {"Literal": {"Boolean": True}}, "span": None}
 
 
@@ -45,21 +46,25 @@ class TypeErrors:
 
     def at_once(self, query: Doc, facts: Facts) -> tuple[Diagnostic, ...]:
         """Strings that meet numbers, unknown types behind `as`, unknown units: DataFusion would guess."""
-        found: list[Diagnostic] = []
+        found: dict[tuple[str, Span], Diagnostic] = {}
         for expression in _expressions(query["relation"]):
             for part in _parts(expression):
                 diagnostic = self._check(part, facts)
                 if diagnostic is not None:
-                    found.append(diagnostic)
-        return tuple(found)
+                    found.setdefault((diagnostic.code, diagnostic.span), diagnostic)
+        return tuple(found.values())
 
     def _check(self, part: Doc, facts: Facts) -> Diagnostic | None:
         kind = part["kind"]
+        if "Array" in kind:
+            return self._lone_array(part)
         if "Case" in kind:
             return self._mixture("`case`", [arm["value"] for arm in kind["Case"]], part, facts)
         if "Operator" not in kind:
             return None
         name, args = kind["Operator"]["name"], kind["Operator"]["args"]
+        if name != "std.array_in" and any("Array" in a["kind"] for a in args):
+            return self._lone_array(next(a for a in args if "Array" in a["kind"]))
         if name in _COMPARISONS:
             return self._mixture(f"`{SYMBOLS[name]}`", args, part, facts)
         if name == "std.coalesce":
@@ -75,12 +80,19 @@ class TypeErrors:
             return self._error("HD0605", self._place(args[0]), message, f"it knows {', '.join(DATE_UNITS)}")
         return None
 
+    def _lone_array(self, array: Doc) -> Diagnostic:
+        message = "a list of values can only stand behind `in`"
+        return self._error("HD0605", self._place(array), message, "write `(x | in [1, 2, 3])`")
+
     def _mixture(self, what: str, operands: list[Doc], part: Doc, facts: Facts) -> Diagnostic | None:
         types = {family: name for o in operands if (name := self._simple_type(o, facts)) and (family := _family(name))}
         if len(types) < 2 or "text" not in types:
             return None
         first, second = list(types.values())[:2]
         help = "convert one of them: `(x | as int)`, `(x | as text)`"
+        if span_of(part) is None:
+            message = f"columns in the same place have different types on the two sides: {first} and {second}"
+            return self._error("HD0620", self._prepared.request.query.body, message, _SAME_COLUMNS)
         return self._error("HD0623", self._place(part), f"{what} mixes {first} and {second}", help)
 
     def _simple_type(self, expression: Doc, facts: Facts) -> str | None:
@@ -93,6 +105,48 @@ class TypeErrors:
         origin = facts.origins.get(kind.get("ColumnRef", -1))
         column = self._rows.get(origin.relation, OPEN_ROW).column(origin.column) if origin else None
         return type_name(column.type) if column is not None and column.type is not None else None
+
+    def of_appends(self, query: Doc) -> tuple[Diagnostic, ...]:
+        """Columns that `append` puts under columns of another kind; SQL would turn both into strings."""
+        for at, step in enumerate(query["relation"]["kind"].get("Pipeline", ())):
+            if "Append" not in step:
+                continue
+            above = self._columns(query, query["relation"]["kind"]["Pipeline"][:at])
+            source = step["Append"]["source"]
+            below = self._columns(query, [_from_table(query, source, step["Append"])])
+            for upper, lower in zip(above or (), below or (), strict=False):
+                families = {_family(type_name(upper.type)), _family(type_name(lower.type))}
+                if "text" in families and len(families - {None}) > 1:
+                    message = (
+                        f"`append` puts `{lower.name}`, a column of {type_name(lower.type)}, "
+                        f"under `{upper.name}`, a column of {type_name(upper.type)}"
+                    )
+                    return (self._error("HD0620", self._prepared.request.query.body, message, _SAME_COLUMNS),)
+        return ()
+
+    def _columns(self, query: Doc, pipeline: list[Doc]) -> pa.Schema | None:
+        """The columns of a pipeline that ends in the choice of its columns, or only reads a table."""
+        probe = copy.deepcopy({**query, "relation": {"kind": {"Pipeline": pipeline}, "columns": []}})
+        kept = probe["relation"]["kind"]["Pipeline"]
+        if "Select" not in kept[-1]:
+            chosen = next((s["Select"] for s in reversed(kept) if "Select" in s), None)
+            kept.append({"Select": [id_ for _, id_ in kept[0]["From"]["columns"]] if chosen is None else chosen})
+        ids = kept[-1]["Select"]
+        probe["relation"]["columns"] = [{"Single": n} for n in self._names(query, ids, kept[0]["From"])]
+        render_expressions(probe)
+        try:
+            return self._planner.schema(to_sql(probe))
+        except (PlanFailure, PrqlFailure):
+            return None
+
+    def _names(self, query: Doc, ids: list[int], reference: Doc) -> list[str]:
+        """Names for columns of a probe: their own where the table has them."""
+        named = {id_: c["Single"] for c, id_ in reference["columns"] if c != WILDCARD and c["Single"]}
+        for id_, column in zip(final_ids(query["relation"]), query["relation"]["columns"], strict=False):
+            if column != WILDCARD and column["Single"]:
+                named.setdefault(id_, column["Single"])
+        names = [named.get(id_, f"column_{i + 1}") for i, id_ in enumerate(ids)]
+        return [n if names.count(n) == 1 else f"{n}_{i + 1}" for i, n in enumerate(names)]
 
     # --- what planning finds ----------------------------------------------------------------
 
@@ -138,7 +192,7 @@ class TypeErrors:
             if problem is not None:
                 return problem
         types = [self._type(query, at, child) for child in _children(expression)]
-        names = [type_name(t) for t in types if t is not None and not pa.types.is_null(t)]
+        names = [_shown(t) for t in types if t is not None and not pa.types.is_null(t)]
         return self._misfit(expression, names)
 
     def _misfit(self, expression: Doc, types: list[str]) -> Diagnostic | None:
@@ -185,9 +239,17 @@ class TypeErrors:
         return Diagnostic(code, "error", message, self._prepared.request.source, span, help)
 
 
+def _shown(type_: pa.DataType) -> str:
+    return "interval" if pa.types.is_interval(type_) else type_name(type_)
+
+
 def _is_aggregation(step: Doc) -> bool:
     """A compute that only an aggregate after it can use; the probe is planned before that."""
     return bool(step.get("Compute", {}).get("is_aggregation"))
+
+
+def _from_table(query: Doc, source: int, reference: Doc) -> Doc:
+    return {"From": {**reference, "source": source}}
 
 
 def _expressions(relation: Doc) -> Iterator[Doc]:

@@ -4,7 +4,7 @@
 
 DataFusion then optimizes the chain as a whole. A query keeps a plan of its own where it must be able
 to fail by itself (a trap), where its result is kept as a frame, and where the chain would get longer
-than `QUERIES_MAX`: planning time grows faster than the chain (a 64-long one can take seconds).
+than `QUERIES_MAX`: planning time can grow with the fourth power of the chain (seconds for 64 queries).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from heddle.logical.plan import Fragment, LogicalPlan, Note, Op, OpId, Query, inputs_of
 
-QUERIES_MAX = 20
+QUERIES_MAX = 12
 
 
 def fuse_queries(plan: LogicalPlan) -> LogicalPlan:

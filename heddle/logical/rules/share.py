@@ -9,6 +9,7 @@ scan. What joins, aggregates or sorts, and every step, is computed once and kept
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 from heddle.logical.plan import (
@@ -61,8 +62,9 @@ def _reading_places(plan: LogicalPlan) -> dict[OpId, int]:
     for op in plan.ops.values():
         match op:
             case Fragment(queries=queries, inputs=inputs):
+                read = sum((reading_places(q) for q in queries), Counter())
                 for relation, input_id in inputs.items():
-                    places[input_id] += max(1, sum(reading_places(q, relation) for q in queries))
+                    places[input_id] += max(1, read[relation])
             case Step(input=int(input_id)) | Sink(input=input_id):
                 places[input_id] += 1
             case _:
