@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from heddle.config import Project, load_project
+from heddle.config import Project, default_policy, load_project
 from heddle.diagnostics import Diagnostic, Source, did_you_mean, has_errors
 from heddle.errors import ProgramError, StageError, UsageError
 from heddle.physical.events import Listener, RunStatus
@@ -136,8 +136,12 @@ class Engine:
         from heddle.frontend.checker import check
 
         catalog = ProjectCatalog(self._project, self._path)
-        outcome = check(parsed.program, catalog, self._compiler, strict_layout=strict_layout)
-        found = (*self._project_diagnostics, *parsed.diagnostics, *outcome.diagnostics)
+        defaults, policy_diagnostics = default_policy(self._project)
+        outcome = check(
+            parsed.program, catalog, self._compiler, strict_layout=strict_layout, defaults=defaults
+        )
+        about_project = (*self._project_diagnostics, *policy_diagnostics)
+        found = (*about_project, *parsed.diagnostics, *outcome.diagnostics)
         program = None if has_errors(found) else outcome.program
         return CheckResult(source, program, tuple(sorted(found, key=lambda d: (d.source.path, d.span))))
 

@@ -7,7 +7,7 @@ DataFusion raises bare `Exception` with a text; `engine_errors` is the only plac
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -17,6 +17,8 @@ from heddle.logical.plan import Fragment
 from heddle.physical.channel import ChannelClosed
 from heddle.physical.environment import RunEnvironment
 from heddle.physical.failures import StageFailed
+from heddle.physical.session import FileBinding
+from heddle.std.locate import locate
 from heddle.std.reader_errors import explain_error
 
 

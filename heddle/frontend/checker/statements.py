@@ -25,7 +25,7 @@ from heddle.frontend.checker.policies import Policies, for_step
 from heddle.frontend.checker.report import Report, near_or_known, rename_fix
 from heddle.frontend.checker.tables import read_table
 from heddle.frontend.prql.names import relation_names
-from heddle.frontend.typed import NO_POLICY, Policy
+from heddle.frontend.typed import Policy
 
 
 @dataclass
@@ -326,7 +326,9 @@ class Statements:
             if call is None:
                 self._shared[name] = self._broken("", span, scope)
             else:
-                policy = for_step(self._policies.over(call.policy, NO_POLICY), call.policy, call.signature)
+                policy = for_step(
+                    self._policies.over(call.policy, self._policies.defaults), call.policy, call.signature
+                )
                 trap = self.trap_name(call.trap)
                 draft = StepDraft(self._number(), f"step/{name}", call.span, call, None, trap, policy, True)
                 self._shared[name] = self._add(draft, scope)

@@ -136,7 +136,8 @@ class _Run:
             return
         if self._open.intersection(prepared.reads):
             self.flush()
-        if any(self._compiler.is_open(key) or key in self._open for key in prepared.reads):
+        own = {member.request.key for member in self._batch}
+        if any(self._compiler.is_open(key) for key in prepared.reads if key not in own):
             self._open.add(request.key)
         self._batch.append(prepared)
         if len(self._batch) >= BATCH_QUERIES:

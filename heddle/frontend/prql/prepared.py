@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Final, TypeAlias
 
 from heddle.diagnostics import Diagnostic
 from heddle.frontend.prql import refusals, tree
@@ -21,6 +21,9 @@ from heddle.frontend.prql.native import DOCUMENT_DEPTH_MAX, Doc, PrqlFailure, pa
 from heddle.frontend.prql.normalise import normalise
 from heddle.frontend.prql.request import QueryRequest
 from heddle.frontend.prql.words import scan
+
+SHALLOW_CHARACTERS: Final = 100
+"""A text as short as this cannot be too deep for prqlc."""
 
 ColumnsOf: TypeAlias = Callable[[str], "tuple[str, ...] | None"]
 """The columns of a relation by its key, None when they are not all known."""
@@ -102,14 +105,16 @@ class Preparation:
     def _finish(
         self, request: QueryRequest, number: int, text: EditedText, statements: list[Doc], *, normalised: bool
     ) -> Prepared | tuple[Diagnostic, ...]:
-        tree.merge_concats(statements)
+        if "concat" in text.text:
+            tree.merge_concats(statements)
         refused = refusals.of_tree(request, text, statements)
         if refused:
             return refused
-        tree.balance(statements)
-        if tree.depth_of(statements) > DOCUMENT_DEPTH_MAX:
-            return refusals.too_deep(request)
-        _number_spans(statements, number)
+        if len(text.text) > SHALLOW_CHARACTERS:
+            tree.balance(statements)
+            if tree.depth_of(statements) > DOCUMENT_DEPTH_MAX:
+                return refusals.too_deep(request)
+        tree.number_spans(statements, number)
         aliased = tree.aliased_spans(statements)
         main = tree.main_of(statements)
         assert main is not None, "of_tree refuses a text without a query"
@@ -132,6 +137,8 @@ class Preparation:
     def _join(self, prepared: Prepared) -> Prepared | tuple[Diagnostic, ...]:
         if "Pipeline" not in prepared.main:
             prepared.main = {"Pipeline": {"exprs": [prepared.main]}, "span": prepared.main.get("span")}
+        if "join" not in prepared.text.text and "by:" not in prepared.text.text:
+            return prepared
         unknown = append_by_name(prepared.main, lambda stages: self._left_columns(prepared, stages))
         if unknown:
             return refusals.unknown_appends(prepared.request, prepared.text, unknown)
@@ -224,10 +231,3 @@ def _declared(statements: list[Doc]) -> frozenset[str]:
         if function:
             own.update(p["name"] for p in (*function["params"], *function["named_params"]))
     return frozenset(own)
-
-
-def _number_spans(value: Any, number: int) -> None:
-    for node in tree.nodes(value):
-        span = node.get("span")
-        if isinstance(span, str):
-            node["span"] = f"{number}:{span.partition(':')[2]}"

@@ -20,15 +20,19 @@ _LONG_CHAIN: Final = 16
 
 
 def nodes(tree: Any) -> Iterator[Doc]:
-    """Every object in a tree, outermost first."""
+    """Every object in a tree, outer ones before inner ones."""
     stack = [tree]
     while stack:
         item = stack.pop()
         if isinstance(item, dict):
             yield item
-            stack.extend(reversed(list(item.values())))
-        elif isinstance(item, list):
-            stack.extend(reversed(item))
+            for value in item.values():
+                if isinstance(value, dict | list):
+                    stack.append(value)
+        else:
+            for value in item:
+                if isinstance(value, dict | list):
+                    stack.append(value)
 
 
 def depth_of(tree: Any) -> int:
@@ -154,6 +158,14 @@ def _balanced(operands: list[Doc], op: str, span: str | None) -> Doc:
     half = len(operands) // 2
     left, right = _balanced(operands[:half], op, span), _balanced(operands[half:], op, span)
     return {"Binary": {"left": left, "op": op, "right": right}, "span": span}
+
+
+def number_spans(tree: Any, number: int) -> None:
+    """Give all spans the number of the query, so that an error of a whole module leads to it."""
+    for node in nodes(tree):
+        span = node.get("span")
+        if isinstance(span, str):
+            node["span"] = f"{number}:{span.partition(':')[2]}"
 
 
 def aliased_spans(tree: Any) -> frozenset[tuple[int, int, int]]:
