@@ -9,35 +9,25 @@ the project.
 from __future__ import annotations
 
 import os
-import re
-import tomllib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING
 
-from heddle.core.config import describe
-from heddle.diagnostics import Diagnostic, Fix, Source, did_you_mean
+from heddle.core.record import record
+from heddle.diagnostics import Diagnostic, Source, did_you_mean
 from heddle.errors import UsageError
-from heddle.frontend import ast
-from heddle.sizes import SIZE_HELP, parse_size
-from heddle.toml_places import KeyPath, KeyPlace, key_places
-from heddle.toml_problems import toml_problem
 
 if TYPE_CHECKING:
+    from heddle.frontend import ast
     from heddle.frontend.typed import ConfigData, Policy
-
-T = TypeVar("T")
-D = TypeVar("D")
 
 FILE_NAME = "heddle.toml"
 STATE_FOLDER = ".heddle"
 SECRET_TIMEOUT_S = 30.0
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
-
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Profile:
     """Settings laid over resources and steps of the program, and values of its parameters."""
 
@@ -47,7 +37,7 @@ class Profile:
     params: Mapping[str, ConfigData] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class SecretSettings:
     """Where secrets are looked up after the environment: a private TOML file, then a command.
 
@@ -60,7 +50,7 @@ class SecretSettings:
     timeout_s: float = SECRET_TIMEOUT_S
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Project:
     """`policy` is `[policy]` as a program would write it; `default_policy` reads it."""
 
@@ -123,18 +113,9 @@ def load_project(start: Path) -> tuple[Project, tuple[Diagnostic, ...]]:
         text = path.read_bytes().decode("utf-8", errors="replace")
     except OSError as error:
         raise UsageError(f"{shown_path(path)} cannot be read: {error.strerror}") from error
-    source = Source(shown_path(path), text)
-    try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        problem = toml_problem(source, error)
-        root = path.parent
-        return Project(root, root.name, root.name, state_folder=root / STATE_FOLDER, source=source), (
-            problem,
-        )
-    reader = _ProjectReader(source, path.parent)
-    project = reader.project(values)
-    return project, tuple(sorted(reader.diagnostics, key=lambda d: d.span))
+    from heddle.project_file import read_project
+
+    return read_project(Source(shown_path(path), text), path.parent)
 
 
 def default_policy(project: Project) -> tuple[Policy, tuple[Diagnostic, ...]]:
@@ -153,212 +134,3 @@ def shown_path(path: Path) -> str:
     """A path as messages show it: relative where it lies below the working directory."""
     relative = os.path.relpath(path)
     return str(path) if relative.startswith("..") else relative
-
-
-class _ProjectReader:
-    """Turns TOML's values into a `Project` and collects every problem on the way."""
-
-    def __init__(self, source: Source, root: Path) -> None:
-        self.source = source
-        self.root = root
-        self.places = key_places(source.text)
-        self.diagnostics: list[Diagnostic] = []
-
-    def project(self, values: Mapping[str, object]) -> Project:
-        sections = ("project", "plugins", "profile", "memory", "state", "policy", "secrets")
-        top = self.table(values, (), sections)
-        about = self.table(top.get("project", {}), ("project",), ("name", "namespace"))
-        memory = self.table(top.get("memory", {}), ("memory",), ("budget",))
-        state = self.table(top.get("state", {}), ("state",), ("folder",))
-        name = self.text(about, ("project", "name"), self.name, self.root.name)
-        return Project(
-            root=self.root,
-            name=name,
-            namespace=self.text(about, ("project", "namespace"), self.name, name),
-            plugins=self.plugins(top.get("plugins", {})),
-            profiles=self.profiles(top.get("profile", {})),
-            memory_bytes=self.text(memory, ("memory", "budget"), self.size, None),
-            state_folder=self.text(state, ("state", "folder"), self.path, self.root / STATE_FOLDER),
-            policy=self.policy(top["policy"]) if "policy" in top else None,
-            secrets=self.secrets(top.get("secrets", {})),
-            source=self.source,
-        )
-
-    def plugins(self, value: object) -> dict[str, Path]:
-        table = self.table(value, ("plugins",))
-        paths = {name: self.text(table, ("plugins", name), self.path, None) for name in table}
-        return {name: path for name, path in paths.items() if path is not None}
-
-    def profiles(self, value: object) -> dict[str, Profile]:
-        profiles: dict[str, Profile] = {}
-        for name, content in self.table(value, ("profile",)).items():
-            at = ("profile", name)
-            parts = self.table(content, at, ("resources", "steps", "params"))
-            profiles[name] = Profile(
-                name,
-                resources=self.overlays(parts.get("resources", {}), (*at, "resources")),
-                steps=self.overlays(parts.get("steps", {}), (*at, "steps")),
-                params=self.data_table(parts.get("params", {}), (*at, "params")),
-            )
-        return profiles
-
-    def overlays(self, value: object, at: KeyPath) -> dict[str, dict[str, ConfigData]]:
-        return {
-            name: self.data_table(content, (*at, name)) for name, content in self.table(value, at).items()
-        }
-
-    def policy(self, value: object) -> ast.DictValue:
-        at = ("policy",)
-        return ast.DictValue(self.policy_pairs(self.table(value, at), at), self.place(at).value)
-
-    def policy_pairs(self, table: Mapping[str, object], at: KeyPath) -> tuple[ast.Pair, ...]:
-        pairs: list[ast.Pair] = []
-        for key, item in table.items():
-            place = self.place((*at, key))
-            value = self.policy_value(item, (*at, key))
-            pairs.append(ast.Pair(ast.Ident(key, place.key), value, False, place.key.to(place.value)))
-        return tuple(pairs)
-
-    def policy_value(self, value: object, at: KeyPath) -> ast.Value:
-        span = self.place(at).value
-        match value:
-            case str():
-                return ast.StringValue(value, self.source.text[span.start : span.end], span)
-            case bool():
-                return ast.BoolValue(value, span)
-            case int() | float():
-                return ast.NumberValue(value, str(value), span)
-            case list():
-                return ast.ListValue(tuple(self.policy_value(item, at) for item in value), span)
-            case dict():
-                return ast.DictValue(self.policy_pairs(value, at), span)
-            case _:
-                self.wrong_kind(at, value, "a string, a number, a list or a table", "put it in quotes")
-                return ast.NullValue(span)
-
-    def secrets(self, value: object) -> SecretSettings:
-        at = ("secrets",)
-        table = self.table(value, at, ("file", "command", "timeout"))
-        timeout = table.get("timeout", SECRET_TIMEOUT_S)
-        if isinstance(timeout, bool) or not isinstance(timeout, int | float) or timeout <= 0:
-            self.wrong_kind(
-                (*at, "timeout"), timeout, "a number of seconds above 0", "write it like `timeout = 30`"
-            )
-            timeout = SECRET_TIMEOUT_S
-        file = self.text(table, (*at, "file"), self.path, None)
-        return SecretSettings(file, self.command(table.get("command", [])), self.root, float(timeout))
-
-    def command(self, value: object) -> tuple[str, ...]:
-        at = ("secrets", "command")
-        example = 'write it like `command = ["pass", "show", "{name}"]`'
-        if not isinstance(value, list) or not all(isinstance(part, str) for part in value):
-            self.wrong_kind(at, value, "a list of strings, the program and its arguments", example)
-            return ()
-        if value and not any("{name}" in part for part in value[1:]):
-            self.report("HD0723", "no argument of `command` holds `{name}`, the secret's name", at, example)
-        return tuple(value)
-
-    def table(self, value: object, at: KeyPath, known: tuple[str, ...] | None = None) -> dict[str, object]:
-        """The table's entries; with `known` its other keys are errors and left out."""
-        if not isinstance(value, dict):
-            self.wrong_kind(at, value, "a table", f"write it as `[{'.'.join(at)}]` with its keys below")
-            return {}
-        if known is None:
-            return value
-        for key in value:
-            if key not in known:
-                self.unknown((*at, key), known)
-        return {key: item for key, item in value.items() if key in known}
-
-    def data_table(
-        self, value: object, at: KeyPath, known: tuple[str, ...] | None = None
-    ) -> dict[str, ConfigData]:
-        return {key: self.data(item, (*at, key)) for key, item in self.table(value, at, known).items()}
-
-    def data(self, value: object, at: KeyPath) -> ConfigData:
-        match value:
-            case {"env": str(name), **rest} if not rest:
-                return _reference("env", name)
-            case {"secret": str(name), **rest} if not rest:
-                return _reference("secret", name)
-            case dict():
-                return {key: self.data(item, (*at, key)) for key, item in value.items()}
-            case list():
-                return [self.data(item, at) for item in value]
-            case bool() | int() | float() | str():
-                return value
-            case _:
-                self.wrong_kind(
-                    at, value, "a string, a number, true, false, a list or a table", "put it in quotes"
-                )
-                return None
-
-    def text(
-        self, table: Mapping[str, object], at: KeyPath, read: Callable[[str, KeyPath], T | None], default: D
-    ) -> T | D:
-        value = table.get(at[-1])
-        if value is None:
-            return default
-        if not isinstance(value, str):
-            self.wrong_kind(at, value, "a string", f'write it like `{at[-1]} = "…"`')
-            return default
-        result = read(value, at)
-        return default if result is None else result
-
-    def name(self, value: str, at: KeyPath) -> str | None:
-        if _NAME.fullmatch(value):
-            return value
-        help = "letters, digits, `_` and `-` are allowed, and a letter or `_` at the start"
-        self.report("HD0723", f"`{value}` cannot be the {at[-1]} of a project", at, help)
-        return None
-
-    def size(self, value: str, at: KeyPath) -> int | None:
-        size = parse_size(value)
-        if size is None:
-            self.report("HD0723", f"`{value}` is not an amount of memory", at, SIZE_HELP)
-        return size
-
-    def path(self, value: str, at: KeyPath) -> Path | None:
-        if not value or "\0" in value:
-            self.report(
-                "HD0723", f"`{at[-1]}` has no path", at, f"paths are relative to the folder of {FILE_NAME}"
-            )
-            return None
-        return self.root / Path(value).expanduser()
-
-    def unknown(self, at: KeyPath, known: tuple[str, ...]) -> None:
-        near = did_you_mean(at[-1], known)
-        where = f"`[{'.'.join(at[:-1])}]`" if at[:-1] else FILE_NAME
-        fix = Fix(f"write `{near}`", ((self.place(at).key, near),)) if near else None
-        help = f"did you mean `{near}`?" if near else "it takes " + ", ".join(f"`{k}`" for k in known)
-        self.report("HD0721", f"{where} has no key `{at[-1]}`", at, help, fix=fix, on_key=True)
-
-    def wrong_kind(self, at: KeyPath, value: object, wanted: str, help: str) -> None:
-        self.report("HD0722", f"`{at[-1]}` is {_kind(value)}, where {wanted} is expected", at, help)
-
-    def report(
-        self, code: str, message: str, at: KeyPath, help: str, *, fix: Fix | None = None, on_key: bool = False
-    ) -> None:
-        place = self.place(at)
-        span = place.key if on_key else place.value
-        self.diagnostics.append(Diagnostic(code, "error", message, self.source, span, help, fix))
-
-    def place(self, at: KeyPath) -> KeyPlace:
-        return self.places.get(at) or self.place(at[:-1])
-
-
-def _reference(kind: Literal["env", "secret"], name: str) -> ConfigData:
-    """The typed program's nodes import pyarrow, which the commands that only read text do without."""
-    from heddle.frontend.typed import EnvRef, SecretRef
-
-    return EnvRef(name) if kind == "env" else SecretRef(name)
-
-
-def _kind(value: object) -> str:
-    match value:
-        case None | bool() | int() | float() | str() | list():
-            return describe(value)
-        case dict():
-            return "a table"
-        case _:
-            return "a date or time"

@@ -11,6 +11,8 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 from typing import Literal
 
+from heddle.core.record import record
+
 Severity = Literal["error", "warning"]
 
 
@@ -26,7 +28,7 @@ class Span:
         return Span(min(self.start, other.start), max(self.end, other.end))
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Position:
     """A place for people: line and column both count from 1, columns in characters."""
 
@@ -57,7 +59,7 @@ class Source:
         return self.text[start:end].rstrip("\r")
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Label:
     """A second place that explains the first ("declared here")."""
 
@@ -65,7 +67,7 @@ class Label:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Fix:
     """Edits that cure the finding; `heddle check --fix` applies them."""
 
@@ -73,7 +75,7 @@ class Fix:
     edits: tuple[tuple[Span, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Diagnostic:
     """One finding. `message` names the thing and the place's meaning, `help` the cure."""
 

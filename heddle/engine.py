@@ -9,12 +9,13 @@ import os
 import random
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from heddle.config import Project, default_policy, load_project
+from heddle.core.record import record
 from heddle.diagnostics import Diagnostic, Source, did_you_mean, has_errors
 from heddle.errors import ProgramError, StageError, UsageError
 from heddle.physical.events import Listener, RunStatus
@@ -35,7 +36,7 @@ BATCH_ROWS: Final = 65_536
 """Rows in a call of a row-wise step: large enough to amortize the call, small enough for the cache."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class CheckResult:
     """`program` is None when the text has errors."""
 
@@ -48,7 +49,7 @@ class CheckResult:
         return not has_errors(self.diagnostics)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class RunOptions:
     """`workflows`: all without triggers when empty. `outputs` maps an output (`name` or
     `Workflow.name`) to a file whose ending says the format. `limit` keeps the first rows of what is
@@ -62,7 +63,7 @@ class RunOptions:
     batch_rows: int = BATCH_ROWS
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class RunResult:
     """`bytes_scanned` is what the file scans read, in bytes; `rows` went into sinks and final steps."""
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
+from heddle.core.record import record
 from heddle.core.signature import ModuleSignature, StepSignature
 from heddle.core.types import Column, RowType, TypeSyntaxError, parse_type
 
@@ -20,7 +21,7 @@ FILE_NAME = "heddle.lock"
 HASH_DIGITS = 16
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class LockFile:
     """`problem` is (message, help) when the file is there but cannot be used."""
 

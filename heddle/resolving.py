@@ -72,9 +72,7 @@ class ResolvedConfigs:
             use.config_spans,
             found,
         )
-        self._resources[name] = ResourceBinding(
-            name, use.module, use.signature.name, config
-        )
+        self._resources[name] = ResourceBinding(name, use.module, use.signature.name, config)
 
     def _resolve(
         self,

@@ -12,16 +12,13 @@ import json
 import os
 import re
 import stat
-import subprocess
 import threading
-import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
 
 from heddle.config import FILE_NAME, SecretSettings, shown_path
 from heddle.core.config import ConfigError, ConfigField, ConfigType, ConfigValue, convert
+from heddle.core.record import record
 from heddle.diagnostics import Diagnostic, Source, Span, did_you_mean
 from heddle.frontend.typed import ConfigData, EnvRef, ParamRef, SecretRef
 
@@ -44,6 +41,8 @@ class Masker:
 
     def add(self, secret: str) -> None:
         """A secret of several lines (a key file) is masked line by line too."""
+        from urllib.parse import quote
+
         parts = {secret, secret.strip(), *(line.strip() for line in secret.splitlines())}
         forms = {
             form
@@ -122,6 +121,8 @@ class SecretStore:
 
 def read_secret_file(path: Path) -> dict[str, str]:
     """A TOML file of `NAME = "value"` lines that only its owner may read. Raises `UnresolvedValue`."""
+    import tomllib
+
     shown = shown_path(path)
     try:
         with path.open("rb") as file:
@@ -154,6 +155,8 @@ def _require_private(status: os.stat_result, shown: str) -> None:
 
 def run_secret_command(settings: SecretSettings, name: str) -> str:
     """What the command prints, without the last line break. No shell. Raises `UnresolvedValue`."""
+    import subprocess
+
     if not _SECRET_NAME.fullmatch(name):
         help = "letters, digits and `_ - . /` are allowed"
         raise UnresolvedValue("HD0813", f"`{name}` is no name for the secrets command", help)
@@ -185,7 +188,7 @@ def run_secret_command(settings: SecretSettings, name: str) -> str:
     return secret
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class References:
     """What configs may refer to in one run."""
 
@@ -195,7 +198,7 @@ class References:
     masker: Masker
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ConfigPlace:
     """Where a config stands in the program. `owner` names it in messages: "the resource `orders_db`"."""
 

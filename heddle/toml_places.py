@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 import tomllib
-from dataclasses import dataclass
 from typing import TypeAlias
 
+from heddle.core.record import record
 from heddle.diagnostics import Span
 
 KeyPath: TypeAlias = tuple[str, ...]
@@ -23,7 +23,7 @@ _STRING = re.compile(
 _SCALAR = re.compile(r"[^\s,\]}#](?:[^\n,\]}#]*[^\s,\]}#])?")
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class KeyPlace:
     """`value` is the key's own span when the key is a table's header."""
 

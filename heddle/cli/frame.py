@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from heddle.core.record import record
 from heddle.diagnostics import Source, Span
 
 LINE_WIDTH_MAX = 100
@@ -25,7 +25,7 @@ Style: TypeAlias = Literal["gutter", "source", "primary", "secondary"]
 Piece: TypeAlias = tuple[str, Style]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Note:
     """A place to underline; `primary` marks the finding itself, the others explain it."""
 
@@ -34,7 +34,7 @@ class Note:
     primary: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Mark:
     """The part of a note on one line: characters `[start, end)` of it."""
 

@@ -8,13 +8,14 @@ one value. A text that comes from `env` or `secret` is converted by the same rul
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
+
+from heddle.core.record import record
 
 ConfigValue: TypeAlias = "bool | int | float | str | list[ConfigValue] | dict[str, ConfigValue] | None"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ConfigType:
     """`items` is a list's or map's value type, `fields` a struct's, `choices` a choice's values.
 
@@ -49,7 +50,7 @@ class ConfigType:
         return name + (" or null" if self.nullable else "")
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ConfigField:
     """`secret`: the value never reaches a log, a plan, a journal or an error text."""
 
@@ -61,7 +62,7 @@ class ConfigField:
     doc: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ConfigProblem:
     """`path` leads to the offending value: keys and list indices."""
 

@@ -7,13 +7,14 @@ makes one optional. An instance has them as attributes. `heddle/core/annotations
 from __future__ import annotations
 
 from copy import deepcopy
-from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
+
+from heddle.core.record import record
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class SettingMark:
     """Metadata of an annotation that says more of a setting than its Python type does."""
 

@@ -6,10 +6,11 @@ optimizer reads the declared properties, and the executor derives each step's cl
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
 from heddle.core.config import ConfigField
+from heddle.core.record import record
 from heddle.core.types import OPEN_ROW, RowType
 
 Rows = Literal["map", "filter", "flat", "table"]
@@ -17,7 +18,7 @@ StepClass = Literal["pure", "recorded", "effect", "undeclared", "wait"]
 InputMode = Literal["none", "required", "optional"]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Slot:
     """A place for a resource: `<name=…>` takes a resource of type `resource` of the same module.
 
@@ -29,7 +30,7 @@ class Slot:
     required: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class StepSignature:
     """One step. The properties mean what language.md section 8 says; None is "not declared".
 
@@ -67,7 +68,7 @@ class StepSignature:
         return "recorded" if self.effect is False else "undeclared"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ResourceSignature:
     name: str
     config: tuple[ConfigField, ...] = ()
@@ -75,7 +76,7 @@ class ResourceSignature:
     doc: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ModuleSignature:
     """What an import resolves to. `readers` are the steps that a name means at the head of a pipeline
     (`io.csv` reads there and writes when something is piped into it); `steps` all others.

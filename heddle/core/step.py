@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import pyarrow as pa
 
 from heddle.core import kernels as pc
+from heddle.core.record import record
 from heddle.core.resource import ResourceConfig
 from heddle.core.settings import Settings
 
@@ -53,7 +53,7 @@ class StepConfig(Settings, Generic[ResourceConfigT]):
         return self._resources
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class RejectedRows:
     """One `reject` of a step: numbers of rows of the call's input, ascending."""
 

@@ -8,9 +8,11 @@ by `type_name`. A `RowType` is a table's type: its columns in order, and whether
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pyarrow as pa
+
+from heddle.core.record import record
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 
@@ -31,7 +33,7 @@ _SCALARS: dict[str, pa.DataType] = {
 SCALAR_TYPE_NAMES = (*_SCALARS, "decimal(p,s)")
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Column:
     """`type` is None when it is not known yet."""
 
@@ -43,7 +45,7 @@ class Column:
         return f"{self.name}: {type_name(self.type, self.nullable)}"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class RowType:
     """`open`: there may be more columns than those named."""
 

@@ -5,13 +5,13 @@ Every node keeps the span of its own text. Nothing here is resolved: names are a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from heddle.core.record import record
 from heddle.diagnostics import Source, Span
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Ident:
     text: str
     span: Span
@@ -20,7 +20,7 @@ class Ident:
 # --- values ---------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class StringValue:
     """`text` is the string as written, with its quotes, which the formatter keeps."""
 
@@ -29,7 +29,7 @@ class StringValue:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class NumberValue:
     """`text` is the number as written (`1_000`, `.5`), which the formatter keeps."""
 
@@ -38,24 +38,24 @@ class NumberValue:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class BoolValue:
     value: bool
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class NullValue:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ListValue:
     items: tuple[Value, ...]
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class EnvValue:
     """`env("NAME")`"""
 
@@ -63,7 +63,7 @@ class EnvValue:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class SecretValue:
     """`secret("NAME")`"""
 
@@ -71,7 +71,7 @@ class SecretValue:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Pair:
     """`quoted` tells whether the key was written as a string."""
 
@@ -81,7 +81,7 @@ class Pair:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class DictValue:
     pairs: tuple[Pair, ...]
     span: Span
@@ -94,7 +94,7 @@ Value: TypeAlias = (
 # --- stages ---------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Binding:
     """`slot=resource` inside `<…>`"""
 
@@ -102,7 +102,7 @@ class Binding:
     resource: Ident
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Ref:
     """`<slot=resource, …>`"""
 
@@ -110,7 +110,7 @@ class Ref:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Call:
     """`[<ref>] module.step [<ref>] [{config}]`; `module` is None for a bare name."""
 
@@ -125,7 +125,7 @@ class Call:
         return f"{self.module.text}.{self.name.text}" if self.module else self.name.text
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Query:
     """`(PRQL)`. `text` is what stands between the parentheses, starting at `body.start`."""
 
@@ -134,20 +134,20 @@ class Query:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class TableLiteral:
     rows: tuple[DictValue, ...]
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ErrorFrame:
     """`*`, the rows that failed; only a handler has them."""
 
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Expect:
     """`expect [ … ]` in a test: the rows that must come out."""
 
@@ -155,7 +155,7 @@ class Expect:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class MatchArm:
     """`condition` is None for `_`."""
 
@@ -164,7 +164,7 @@ class MatchArm:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Match:
     """`body` of a block is the span of its braces, here and below."""
 
@@ -173,7 +173,7 @@ class Match:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Loop:
     max_turns: NumberValue | None
     until: Query
@@ -182,7 +182,7 @@ class Loop:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Atomic:
     stages: tuple[Stage, ...]
     body: Span
@@ -192,7 +192,7 @@ class Atomic:
 Operation: TypeAlias = TableLiteral | Query | Call | ErrorFrame | Expect | Match | Loop | Atomic
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Stage:
     """One operation with its trap (`? h`) and policy (`! p` or `! {…}`). A head is a stage too."""
 
@@ -202,7 +202,7 @@ class Stage:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Statement:
     """`head | stage | … > name`"""
 
@@ -216,7 +216,7 @@ class Statement:
 # --- items ----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Import:
     """`alias` is None when not written; `name` then is the path's last segment."""
 
@@ -229,7 +229,7 @@ class Import:
         return self.alias.text if self.alias else self.path.value.rstrip("/").rsplit("/", 1)[-1]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ResourceItem:
     name: Ident
     call: Call
@@ -237,7 +237,7 @@ class ResourceItem:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class StepItem:
     """`step name = call`; the stage holds the call with its `? h` and `! p`."""
 
@@ -252,7 +252,7 @@ class StepItem:
         return self.stage.operation
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class HandlerItem:
     name: Ident
     trap: Ident | None
@@ -262,7 +262,7 @@ class HandlerItem:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Param:
     """`name: type [= value]` in a workflow's header; `type_text` is as written, evenly spaced."""
 
@@ -273,7 +273,7 @@ class Param:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class WorkflowItem:
     name: Ident
     params: tuple[Param, ...]
@@ -286,7 +286,7 @@ class WorkflowItem:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class PolicyItem:
     name: Ident
     config: DictValue
@@ -294,7 +294,7 @@ class PolicyItem:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class TestItem:
     """`test "name" { … }`: statements; `expect` stands where a call stands and takes a table."""
 
@@ -308,7 +308,7 @@ class TestItem:
 Item: TypeAlias = Import | ResourceItem | StepItem | HandlerItem | WorkflowItem | PolicyItem | TestItem
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Comment:
     """`//…`, `/*…*/` outside queries, with its marks. `own_line`: nothing stands before it on its line."""
 
@@ -318,7 +318,7 @@ class Comment:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Broken:
     """An item or statement that is left out of the tree because of a syntax error in it.
 
@@ -329,7 +329,7 @@ class Broken:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Program:
     source: Source
     items: tuple[Item, ...]

@@ -6,15 +6,15 @@ The frontend does no IO; the engine passes a `Catalog` (see `heddle/catalog.py`)
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
+from heddle.core.record import record
 from heddle.core.signature import ModuleSignature, StepSignature
 from heddle.core.types import RowType
 from heddle.frontend.typed import ConfigData
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class CatalogProblem:
     """Why something could not be described. `severity` follows decisions.md 9: a missing file is a
     warning in check. `code` is an HD04xx or HD05xx code."""

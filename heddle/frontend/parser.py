@@ -10,8 +10,8 @@ import gc
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
+from heddle.core.record import record
 from heddle.diagnostics import Diagnostic, Fix, Source, Span, did_you_mean, has_errors
 from heddle.frontend import ast
 from heddle.frontend.cursor import ITEM_KEYWORDS, Cursor, describe
@@ -22,7 +22,7 @@ from heddle.frontend.tokens import Token, tokenize
 _NEXT_LINE = re.compile(r"[ \t\r]*+\n[ \t]*+")
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ParseResult:
     """`verbatim` are the top-level regions with syntax errors, which the formatter keeps as they are."""
 
@@ -31,7 +31,7 @@ class ParseResult:
     verbatim: tuple[Span, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Region:
     """What an item, or the rubble between two items, takes of the text."""
 

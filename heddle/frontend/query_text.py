@@ -7,7 +7,8 @@ where reading can go on when nothing closes it. Nothing here knows what PRQL mea
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from heddle.core.record import record
 
 NESTING_MAX = 64
 
@@ -37,7 +38,7 @@ _RESUME = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Unbalanced:
     """A bracket inside a query that has no partner."""
 
@@ -45,7 +46,7 @@ class Unbalanced:
     opens: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class QueryScan:
     """`close` is the offset of the closing parenthesis, None when there is none before `stop`.
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+
+from heddle.core.record import record
 
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 
@@ -21,7 +22,7 @@ _FLOAT = re.compile(rf"[+-]?(?:{_DIGITS}\.?(?:{_DIGITS})?|\.{_DIGITS})(?:[eE][+-
 _DIGITS_MAX = 400
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class BadSpelling:
     """`start` and `end` count from the start of the spelling; `written` is how it could be written."""
 

@@ -7,9 +7,9 @@ before it. Any text gives tokens, in time linear in its length; the last token i
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import NamedTuple
 
+from heddle.core.record import record
 from heddle.diagnostics import Diagnostic, Fix, Source, Span
 from heddle.frontend.ast import Comment
 from heddle.frontend.query_text import NESTING_MAX, QueryScan, resume_after, scan_query, unclosed_quote
@@ -68,7 +68,7 @@ class Token(NamedTuple):
         return Span(self.start, self.end)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Piece:
     """What one look of the lexer at an unusual place gives; `end` is where it goes on."""
 

@@ -8,11 +8,12 @@ only a run may read (`EnvRef`, `SecretRef`, `ParamRef`).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal, TypeAlias
 
 import pyarrow as pa
 
+from heddle.core.record import record
 from heddle.core.signature import ModuleSignature, ResourceSignature, StepSignature
 from heddle.core.types import TIMESTAMP, Column, RowType
 from heddle.diagnostics import Source, Span
@@ -35,21 +36,21 @@ ERROR_FRAME_ROW = RowType(
 """What a handler reads: one row for each row that failed, `payload` is that row as JSON."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class EnvRef:
     """`env("NAME")`: read when a run starts."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class SecretRef:
     """`secret("NAME")`: read when a run starts, shown nowhere."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ParamRef:
     """A config string that is exactly `"@name"` and names a workflow parameter."""
 
@@ -62,7 +63,7 @@ ConfigData: TypeAlias = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Policy:
     """What must hold for a stage (language.md section 9). Durations in seconds; None: not said.
 
@@ -86,7 +87,7 @@ class Policy:
 NO_POLICY = Policy()
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ResourceUse:
     """A resource of the program: `config` is the program's with the profile laid over it."""
 
@@ -98,7 +99,7 @@ class ResourceUse:
     config_spans: Mapping[str, Span] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ParamBinding:
     """Where `@name` in a statement takes its value: a piped or joined column, or a workflow parameter."""
 
@@ -107,7 +108,7 @@ class ParamBinding:
     column: str
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class StepCall:
     """A call of a step: which, with what. `callee` is as written (`scoring.risk`, or a bound step's name)."""
 
@@ -121,7 +122,7 @@ class StepCall:
     config_spans: Mapping[str, Span] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class TableNode:
     """Rows written in the program; a missing cell is None."""
 
@@ -131,7 +132,7 @@ class TableNode:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class QueryInput:
     """`relation` is the name under which the SQL speaks of node `node`."""
 
@@ -139,7 +140,7 @@ class QueryInput:
     node: NodeId
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class QueryNode:
     """A query as SQL over its inputs (target: DataFusion). `late`: it is typed when open inputs are known.
 
@@ -164,7 +165,7 @@ class QueryNode:
     reduces: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class StepNode:
     """A step's call on the rows of `input` (None: it stands at a head and makes its own rows).
 
@@ -182,7 +183,7 @@ class StepNode:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ErrorFrameNode:
     """The error frame in a handler; `row` is `ERROR_FRAME_ROW`."""
 
@@ -194,7 +195,7 @@ class ErrorFrameNode:
 Node: TypeAlias = TableNode | QueryNode | StepNode | ErrorFrameNode
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Output:
     """A named output `Workflow.name`."""
 
@@ -204,7 +205,7 @@ class Output:
     doc: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Workflow:
     """`nodes` are its own, in statement order; `last` are the unnamed results that nothing reads."""
 
@@ -218,7 +219,7 @@ class Workflow:
     doc: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Handler:
     """`error_frame` is the node that every `*` reads, None when it has no `*`."""
 
@@ -228,7 +229,7 @@ class Handler:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Parameter:
     """A workflow parameter; `value` is None with `bound` false while nothing gives it one."""
 
@@ -239,7 +240,7 @@ class Parameter:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class TypedProgram:
     source: Source
     nodes: tuple[Node, ...]

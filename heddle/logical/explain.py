@@ -7,9 +7,10 @@ data with two renderings.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import assert_never
 
+from heddle.core.record import record
 from heddle.logical.plan import (
     ErrorRows,
     Fragment,
@@ -26,7 +27,7 @@ from heddle.logical.plan import (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Pushed:
     """What went below a fragment into one of its inputs: columns read (None: all) and filters."""
 
@@ -34,7 +35,7 @@ class Pushed:
     filters: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class FragmentPlans:
     """DataFusion's view of a fragment. `pushed` is by the input's path; `late`: only a run can plan it."""
 
@@ -44,7 +45,7 @@ class FragmentPlans:
     late: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ExplainNode:
     """One operator. `frame`: it is materialized; `seen`: it stands elsewhere in the tree in full."""
 
@@ -58,7 +59,7 @@ class ExplainNode:
     seen: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Explanation:
     """`dropped` says what was pruned. `plans` is by operator, `handlers` by name."""
 

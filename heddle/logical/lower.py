@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from heddle.core.record import record
 from heddle.core.types import RowType
 from heddle.diagnostics import Span
 from heddle.frontend.typed import (
@@ -38,7 +39,7 @@ from heddle.logical.sql import quoted
 from heddle.std.columns import select_list
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Goals:
     """What a run is for: whole workflows (all when empty), and outputs written to files.
 

@@ -7,9 +7,10 @@ and the physical planner cuts it into pipelines. Operators are values: a rule re
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TypeAlias, assert_never
 
+from heddle.core.record import record
 from heddle.core.types import RowType
 from heddle.diagnostics import Span
 from heddle.frontend.typed import ConfigData, Policy, StepCall
@@ -17,7 +18,7 @@ from heddle.frontend.typed import ConfigData, Policy, StepCall
 OpId = int
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Scan:
     """A file source, read by DataFusion itself: filters, projections and limits go into it."""
 
@@ -29,7 +30,7 @@ class Scan:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Values:
     """Rows written in the program."""
 
@@ -40,7 +41,7 @@ class Values:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ErrorRows:
     """The error frame that a handler reads."""
 
@@ -50,7 +51,7 @@ class ErrorRows:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Query:
     """One query inside a fragment: `relation` is the name under which later queries speak of it.
 
@@ -67,7 +68,7 @@ class Query:
     late: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Fragment:
     """One DataFusion plan made of one or more queries; the last one is its result.
 
@@ -100,7 +101,7 @@ class Fragment:
         return any(q.late for q in self.queries)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Step:
     """An opaque step. `input` is None for one that makes its own rows, `row` None for one that gives none."""
 
@@ -115,7 +116,7 @@ class Step:
     policy: Policy
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Sink:
     """A writer of `std/io`: files appear when the run succeeds, text is printed then."""
 
@@ -133,7 +134,7 @@ class Sink:
 Op: TypeAlias = Scan | Values | ErrorRows | Fragment | Step | Sink
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Note:
     """What a rule did to an operator, or why it did nothing; explain shows it at the operator."""
 
@@ -143,7 +144,7 @@ class Note:
     fired: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class LogicalPlan:
     """`roots` are what must be computed, in program order. `spooled` operators are materialized as a
     frame before anything reads them; all others stream to their one reader."""

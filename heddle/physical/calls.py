@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import queue
 import threading
-from dataclasses import dataclass
 
 import pyarrow as pa
 
+from heddle.core.record import record
 from heddle.core.signature import StepSignature
 from heddle.errors import Cancelled
 from heddle.frontend.typed import Policy
@@ -27,7 +27,7 @@ from heddle.udf_bridge.transport import (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class FailedCall(Exception):
     """The last attempt's failure."""
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
 from heddle.core.config import ConfigValue
+from heddle.core.record import record
 from heddle.logical.plan import Scan, Sink, Step
 from heddle.physical.cancel import CancelToken
 from heddle.physical.events import Listener
@@ -52,7 +53,7 @@ class ConfigResolver(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class RunEnvironment:
     """`memory_bytes` is the budget of the whole run, `base` the program's folder,
     `scratch` a private folder of the run that is removed at its end."""

@@ -7,14 +7,15 @@ the executor's clock, sizes bytes of Arrow data.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
+
+from heddle.core.record import record
 
 RunStatus = Literal["succeeded", "handled", "failed", "cancelled"]
 StageStatus = Literal["succeeded", "failed", "skipped", "cancelled"]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class RunStarted:
     run_id: str
     program: str
@@ -23,7 +24,7 @@ class RunStarted:
     at: float
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class StageStarted:
     """`stage` is the stable path of the step, sink or fragment; `label` is for people."""
 
@@ -33,7 +34,7 @@ class StageStarted:
     at: float
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class StageProgress:
     """Rows and bytes so far, at most a few times a second."""
 
@@ -44,7 +45,7 @@ class StageProgress:
     at: float
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class StageFinished:
     run_id: str
     stage: str
@@ -55,7 +56,7 @@ class StageFinished:
     message: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class StepRetried:
     run_id: str
     stage: str
@@ -65,7 +66,7 @@ class StepRetried:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class RowsRejected:
     run_id: str
     stage: str
@@ -73,7 +74,7 @@ class RowsRejected:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class HandlerRan:
     """`handler` ran on `rows` error rows of `stage`."""
 
@@ -84,7 +85,7 @@ class HandlerRan:
     succeeded: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class OutputWritten:
     """A file that now exists in whole, or a printed table."""
 
@@ -94,14 +95,14 @@ class OutputWritten:
     rows: int
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class RunWarning:
     run_id: str
     stage: str | None
     message: str
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class RunFinished:
     run_id: str
     status: RunStatus

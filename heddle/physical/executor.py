@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from heddle.core.record import record
 from heddle.errors import StageError
 from heddle.frontend.typed import TypedProgram
 from heddle.logical.lower import lower_handler
@@ -35,7 +36,7 @@ POOL_SHARE = 0.6
 FRAMES_SHARE = 0.25
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class RunOutcome:
     """`rows` went into sinks and final steps; `error` is set when the run failed."""
 

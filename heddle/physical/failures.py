@@ -6,11 +6,11 @@ processed. `error_batch` turns it into rows of the error frame (language.md sect
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
 import pyarrow as pa
 
+from heddle.core.record import record
 from heddle.core.types import TIMESTAMP
 from heddle.errors import StageError
 from heddle.frontend.typed import ERROR_FRAME_ROW
@@ -27,7 +27,7 @@ class StageFailed(Exception):
         self.rows = rows
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Origin:
     """Where and when error rows come from."""
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias, assert_never
 
@@ -24,6 +23,7 @@ from datafusion import (
 )
 
 from heddle.core.config import ConfigValue
+from heddle.core.record import record
 from heddle.logical.plan import Fragment
 from heddle.logical.sql import fragment_sql, quoted
 from heddle.physical.channel import Channel
@@ -36,7 +36,7 @@ STREAMING_BATCH_ROWS: Final = 65_536
 every batch that leaves DataFusion costs a crossing into Python."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class FileBinding:
     """A reader of `std/io`: DataFusion reads the files itself."""
 
@@ -44,7 +44,7 @@ class FileBinding:
     config: Mapping[str, ConfigValue]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class StreamBinding:
     """Batches of another stage, which arrive through a channel while the plan runs."""
 
@@ -56,7 +56,7 @@ Binding: TypeAlias = FileBinding | Frame | StreamBinding
 """What a relation of a fragment's SQL stands for."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class PlannedFragment:
     """A physical plan, to be executed once. `ordered`: its partitions one after the other are its order."""
 

@@ -7,9 +7,10 @@ through frames, so independent ones run side by side.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
+from heddle.core.record import record
 from heddle.logical.plan import Fragment, LogicalPlan, Note, OpId, Sink, Step, inputs_of
 
 STREAM_DEPTH_MAX: Final = 24
@@ -17,7 +18,7 @@ STREAM_DEPTH_MAX: Final = 24
 nested generator."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Task:
     """`op` is a root or a frame; `needs` are the frames that must be there first."""
 
@@ -25,7 +26,7 @@ class Task:
     needs: frozenset[OpId]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class PhysicalPlan:
     """`frame_readers` counts the tasks that read a frame, so that it can be freed after the last."""
 

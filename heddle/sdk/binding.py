@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pyarrow as pa
 
 from heddle.core.annotations import AnnotationError, config_fields, instantiate, is_config_class
 from heddle.core.config import ConfigField, ConfigValue
+from heddle.core.record import record
 from heddle.core.settings import vars_of
 from heddle.core.signature import InputMode, ResourceSignature, Rows, Slot, StepSignature
 from heddle.core.step import StepConfig, StepContext
@@ -42,7 +43,7 @@ class PluginError(TypeError):
     """A registration that cannot work; the message names the function and the cure."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Properties:
     """What a step declares of itself (language.md section 8)."""
 
@@ -55,7 +56,7 @@ class Properties:
     slots: tuple[Slot, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class StepFunction:
     """A step that can be called: `arguments` are its parameters in order, with what each takes.
 
@@ -90,7 +91,7 @@ class StepFunction:
         return self.call(*positional, **named)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ResourceFunction:
     signature: ResourceSignature
     call: Callable[..., object] | None

@@ -14,18 +14,19 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
+from heddle.core.record import record
+
 PACKAGE_PREFIX = "heddle_code_"
 FILES_MAX = 2_000
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Code:
     """A file to run with the project files that it imports, and the hash over all of them.
 
@@ -128,7 +129,7 @@ class _Loader(SourceFileLoader):
         super().exec_module(module)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Importer:
     """`__import__` for code of a private package: `import helpers` means the project's `helpers.py`."""
 

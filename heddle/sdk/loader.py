@@ -12,12 +12,12 @@ import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
 from heddle.core.annotations import AnnotationError
+from heddle.core.record import record
 from heddle.core.signature import ModuleSignature
 from heddle.sdk.binding import (
     PluginError,
@@ -52,7 +52,7 @@ class LoadProblem(Exception):
         return f"{self.path}:{self.line}" if self.line else str(self.path)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class LoadedModule:
     """`signature` is plain data; `steps` and `resources` are what it names, to be called in this process.
 

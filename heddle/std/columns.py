@@ -6,15 +6,15 @@ A cast of text that is no value of the wanted type fails the query; a null stays
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import pyarrow as pa
 
+from heddle.core.record import record
 from heddle.core.types import Column, RowType, TypeSyntaxError, parse_type
 from heddle.diagnostics import did_you_mean
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ColumnProblem:
     """Why a config does not fit its input; `key` is the offending setting."""
 

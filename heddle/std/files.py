@@ -15,13 +15,13 @@ import lzma
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final, cast
 from urllib.parse import quote
 
 import pyarrow as pa
 
+from heddle.core.record import record
 from heddle.std.reader_errors import ReaderError
 
 ENDINGS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -40,7 +40,7 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 SCHEMES: Final = ("s3", "gs", "az")
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class FileSet:
     """`place` is the path as written; `listing` is what DataFusion lists, None when only the single files
     say it exactly. `ending` selects files in a listed folder. Files of an object store are not known."""

@@ -9,16 +9,16 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TextIO
 
 import pyarrow as pa
 
 from heddle.core.config import ConfigValue
+from heddle.core.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Streams:
     """The text streams of the process: data goes to `stdout`, the rest to `stderr`."""
 
@@ -26,7 +26,7 @@ class Streams:
     stderr: TextIO
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class WrittenTarget:
     """What a commit made: a path, or a stream's name."""
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from heddle.core import kernels as pc
 from heddle.core.casting import CastError, cast_column
+from heddle.core.record import record
 from heddle.core.signature import StepSignature
 from heddle.core.step import RejectedRows
 from heddle.core.types import Column, type_name
@@ -22,7 +23,7 @@ from heddle.udf_bridge.transport import CallResult, Rejection, StepContractError
 NULL_ERROR_TYPE = "NullValue"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class PreparedInput:
     """`table` is what the function gets; its row i is row `numbers[i]` of `input` (None: row i)."""
 
@@ -35,7 +36,7 @@ class PreparedInput:
         return rows if self.numbers is None else self.numbers.take(rows)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Contract:
     """`output` is the schema that the program expects, None when only the data can tell."""
 

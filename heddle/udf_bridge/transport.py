@@ -8,16 +8,16 @@ configs are resolved plain data, and failures are the two exceptions below.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
 import pyarrow as pa
 
 from heddle.core.config import ConfigValue
+from heddle.core.record import record
 from heddle.core.signature import ModuleSignature, StepSignature
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ResourceBinding:
     """A resource to open: `name` is the program's, `type` the module's. Equal bindings share one instance."""
 
@@ -27,7 +27,7 @@ class ResourceBinding:
     config: Mapping[str, ConfigValue]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class StepBinding:
     """Everything that makes a step callable. `base` is the program's folder, for relative paths."""
 
@@ -40,7 +40,7 @@ class StepBinding:
     output: pa.Schema | None
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class CallContext:
     """What a call may know about its run. `cancelled` may be asked at any time."""
 
@@ -53,7 +53,7 @@ class CallContext:
     cancelled: Callable[[], bool]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Rejection:
     """Rows of one call that the step refused: `rows` are indices into the call's input."""
 
@@ -62,7 +62,7 @@ class Rejection:
     error_type: str = "Rejected"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class CallResult:
     """`output` is None for a sink without output. For `map` steps it has one row for each row that
     was not rejected, in order; `kept` then holds their indices into the input, or None when all were kept."""

@@ -213,11 +213,11 @@ def test_a_failure_in_user_code_shows_where() -> None:
     trace = (
         'Traceback (most recent call last):\n  File "steps.py", line 5, in risk\n    raise E("no")\nE: no\n'
     )
-    error = StageError("`risk` failed: no", stage="s", step="risk", error_type="E", stack_trace=trace)
+    error = StageError("no", stage="s", step="risk", error_type="E", stack_trace=trace, attempt=3)
     assert (
         failure(error)
         == """\
-error: `risk` failed: no
+error: `risk` failed at attempt 3: no (E)
   where:
     File "steps.py", line 5, in risk
       raise E("no")"""

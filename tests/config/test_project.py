@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from heddle.config import load_project
+from heddle.config import default_policy, load_project
 from heddle.diagnostics import Diagnostic
+from heddle.engine import Engine
 from heddle.errors import UsageError
-from heddle.frontend.typed import EnvRef, SecretRef
+from heddle.frontend.typed import NO_POLICY, EnvRef, Policy, SecretRef, StepNode
 
 FULL = """\
 [project]
@@ -124,7 +125,7 @@ def test_unknown_profile_names_the_known_ones(tmp_path: Path) -> None:
             "resource",
             "did you mean `resources`?",
         ),
-        ("[policy]\nzzz = 1", "HD0721", "`[policy]` has no key `zzz`", "zzz", "it takes `retry`"),
+        ("[policy]\nday = 1979-05-27", "HD0722", "`day` is a date or time", "1979-05-27", "quotes"),
         (
             "plugins = 3",
             "HD0722",
@@ -175,6 +176,57 @@ def test_a_mistake_is_shown_at_its_place(
     assert text[found.span.start : found.span.end] == place
     assert found.help is not None
     assert help in found.help
+
+
+POLICY = """\
+[policy]
+timeout = "90s"
+concurrency = 2
+
+[policy.retry]
+attempts = 3
+backoff = "fixed 1s"
+on = ["Timeout"]
+"""
+
+
+def test_the_default_policy_is_read_as_in_a_program(tmp_path: Path) -> None:
+    policy, found = default_policy(load_project(write(tmp_path, POLICY))[0])
+    assert found == ()
+    assert policy == Policy(
+        attempts=3, backoff_first_s=1.0, backoff_kind="fixed", on=("Timeout",), timeout_s=90.0, concurrency=2
+    )
+    assert default_policy(load_project(write(tmp_path, ""))[0]) == (NO_POLICY, ())
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "place"),
+    [
+        ("[policy]\nretyr = 3", "HD0705", "retyr"),
+        ("[policy]\ntimeout = 3", "HD0706", "3"),
+        ("[policy.retry]\nattempts = 'many'", "HD0706", "retry"),
+    ],
+)
+def test_a_mistake_in_the_default_policy(tmp_path: Path, text: str, code: str, place: str) -> None:
+    project, _ = load_project(write(tmp_path, text))
+    _, (found,) = default_policy(project)
+    assert (found.code, found.source) == (code, project.source)
+    assert text[found.span.start : found.span.end] == place
+
+
+def test_the_default_policy_holds_below_the_programs(tmp_path: Path) -> None:
+    path = write(tmp_path, '[policy]\nretry = 4\ntimeout = "90s"\n')
+    (tmp_path / "steps.py").write_text(
+        "from heddle.core import Table\n\n\ndef same(input: Table) -> Table:\n    return input\n"
+    )
+    call = 'steps.same ! { timeout: "5s" }'
+    path.write_text(
+        f'import "./steps" steps\n\nworkflow W {{\n  [{{ a: 1 }}]\n    | {call}\n    | io.print\n}}\n'
+    )
+    program = Engine.open(path).check().program
+    assert program is not None
+    (policy,) = [n.policy for n in program.nodes if isinstance(n, StepNode) and n.call.callee == "steps.same"]
+    assert (policy.attempts, policy.timeout_s) == (4, 5.0)
 
 
 def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ policy hold unless the call site says otherwise.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from heddle.core.record import record
 from heddle.core.signature import ModuleSignature, StepSignature
 from heddle.diagnostics import Span
 from heddle.frontend import ast
@@ -19,7 +19,7 @@ from heddle.frontend.checker.report import Report, near_or_known, rename_fix
 from heddle.frontend.typed import ResourceUse
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ResolvedCall:
     """`bound` is the bound step it came from; `trap` and `policy` are that step's own."""
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import assert_never
 
+from heddle.core.record import record
 from heddle.core.signature import ModuleSignature
 from heddle.core.types import OPEN_ROW
 from heddle.diagnostics import Diagnostic, has_errors
@@ -48,7 +48,7 @@ from heddle.frontend.typed import (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class CheckOutcome:
     """`program` is None when there is an error."""
 

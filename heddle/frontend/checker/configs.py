@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final, assert_never
 
 from heddle.core.config import ConfigError, ConfigField, ConfigType, ConfigValue, convert, describe
+from heddle.core.record import record
 from heddle.diagnostics import Span
 from heddle.frontend import ast
 from heddle.frontend.checker.report import Report, near_or_known, rename_fix
@@ -21,7 +22,7 @@ _PARAMETER = re.compile(r"@([A-Za-z_][A-Za-z0-9_]*)")
 _ANY: Final = ConfigType("any", nullable=True)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Settings:
     values: Mapping[str, ConfigData] = field(default_factory=dict)
     spans: Mapping[str, Span] = field(default_factory=dict)

@@ -10,15 +10,15 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from heddle.core.record import record
 from heddle.diagnostics import Span
 
 _FOREIGN = re.compile(r"[^\x00-\x7f]")
 _SPELLED = re.compile(r"Zu([0-9a-f]{6})Z")
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Edit:
     """`text` instead of the range `[start, end)`."""
 
@@ -27,7 +27,7 @@ class Edit:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class EditedText:
     """`text`, and for segments of it (by start offset, ascending) where they come from.
 

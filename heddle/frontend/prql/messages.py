@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from heddle.core.record import record
 from heddle.diagnostics import Diagnostic, Fix, Span, did_you_mean
 from heddle.frontend.prql.edited import EditedText, unspelled
 from heddle.frontend.prql.joins import HIDDEN
@@ -44,7 +44,7 @@ SQL_WORDS: Final = {
 _SHOWN_MAX: Final = 20
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Found:
     code: str
     message: str
@@ -52,7 +52,7 @@ class _Found:
     fix: Fix | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Messages:
     """`columns` are the names that the query's inputs are known to have."""
 

@@ -11,10 +11,11 @@ import json
 import re
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, TypeVar
 
 import prqlc
+
+from heddle.core.record import record
 
 Doc: TypeAlias = dict[str, Any]
 """A node of a document of prqlc: a syntax tree (PL) or a resolved query (RQ)."""
@@ -35,7 +36,7 @@ _SPAN = re.compile(r"(\d+):(\d+)-(\d+)")
 _STACK_LOCK = threading.Lock()
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class PrqlError:
     """One error of prqlc. `source` is the number that its spans carry, None when it has no place."""
 

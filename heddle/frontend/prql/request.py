@@ -7,15 +7,16 @@ says what text to compile and which names in it stand for which keys; the result
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TypeAlias
 
+from heddle.core.record import record
 from heddle.core.types import RowType
 from heddle.diagnostics import Diagnostic, Source
 from heddle.frontend import ast
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class QueryRequest:
     """`key` is the result's relation key, `input` the key of what is piped in (None at a head).
 
@@ -29,7 +30,7 @@ class QueryRequest:
     relations: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class CompiledQuery:
     """A query as DataFusion SQL whose tables are the keys in `inputs`.
 
@@ -55,7 +56,7 @@ class CompiledQuery:
     order_by: tuple[tuple[str, bool], ...] = field(default=())
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class FailedQuery:
     key: str
     diagnostics: tuple[Diagnostic, ...]

@@ -11,12 +11,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from heddle.core.record import record
 from heddle.frontend.prql.native import Doc
 
 WILDCARD: Final = "Wildcard"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Origin:
     """A column of an input that stands behind a column id. `whole`: no join can have put a null in its place."""
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Final
 
+from heddle.core.record import record
 from heddle.frontend.prql.expressions import UNSIGNED, as_sql, with_rendered_arguments
 from heddle.frontend.prql.joins import HIDDEN
 from heddle.frontend.prql.native import Doc, span_of
@@ -23,7 +24,7 @@ _NEW_IDS: Final = 1_000_000
 _UNNAMED: Final = "column"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ResultColumn:
     """`name` is None for the columns that are not known by name."""
 

@@ -7,9 +7,9 @@ kind "odd". Comments and spaces are left out; line breaks are words.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Final, Literal
 
+from heddle.core.record import record
 from heddle.frontend.query_text import quoted_end
 
 Kind = Literal["name", "number", "string", "sstring", "fstring", "mark", "line", "odd"]
@@ -47,7 +47,7 @@ _WORD = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Word:
     kind: Kind
     text: str
@@ -94,7 +94,7 @@ def _quoted(words: list[Word], text: str, start: int, end: int) -> Word:
     return Word(kinds[prefix.text], text[prefix.start : end], prefix.start, end)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class TooMuch:
     """A text beyond a limit, and the word at which it goes beyond."""
 
