@@ -16,8 +16,7 @@ import pyarrow as pa
 from heddle.errors import Cancelled
 from heddle.physical.cancel import CancelToken
 
-BATCHES_MAX: Final = 8
-BYTES_MAX: Final = 64 << 20
+BATCHES_MAX: Final = 4
 
 
 class ChannelClosed(Exception):
@@ -30,8 +29,8 @@ class Channel:
         cancel: CancelToken,
         *,
         producers: int = 1,
+        bytes_max: int,
         batches_max: int = BATCHES_MAX,
-        bytes_max: int = BYTES_MAX,
     ) -> None:
         self._batches: deque[pa.RecordBatch] = deque()
         self._size_bytes = 0

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from heddle.core.config import ConfigValue
 from heddle.core.record import record
@@ -21,6 +21,11 @@ from heddle.physical.cancel import CancelToken
 from heddle.physical.events import Listener
 from heddle.std.sinks import Streams
 from heddle.udf_bridge.transport import ResourceBinding, StepTransport
+
+
+CHANNEL_BYTES_MAX: Final = 32 << 20
+CHANNELS_IN_BUDGET: Final = 32
+"""A channel takes at most this part of the run's memory budget."""
 
 
 class Clock(Protocol):
@@ -71,6 +76,11 @@ class RunEnvironment:
     batch_rows: int = 65_536
     clock: Clock = field(default_factory=SystemClock)
     chance: random.Random = field(default_factory=random.Random)
+
+    @property
+    def channel_bytes_max(self) -> int:
+        """How much may wait between two stages, so that the channels of a task stay within the budget."""
+        return min(CHANNEL_BYTES_MAX, self.memory_bytes // CHANNELS_IN_BUDGET)
 
     def masked(self, text: str) -> str:
         return self.resolver.masked(text)

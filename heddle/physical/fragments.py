@@ -52,7 +52,7 @@ def stream_fragment(
     metrics: ScanMetrics,
 ) -> Batches:
     """Batches of the fragment's result, at least one. Raises `StageFailed` or `Cancelled`."""
-    leaf = Channel(stop)
+    leaf = Channel(stop, bytes_max=env.channel_bytes_max)
     threads: list[Thread] = []
     outputs: list[Channel] = []
     try:
@@ -68,9 +68,9 @@ def stream_fragment(
             planned = session.plan(fragment, bindings)
         count = planned.plan.partition_count
         if planned.ordered:
-            outputs += [Channel(stop) for _ in range(count)]
+            outputs += [Channel(stop, bytes_max=env.channel_bytes_max) for _ in range(count)]
         else:
-            outputs.append(Channel(stop, producers=count))
+            outputs.append(Channel(stop, producers=count, bytes_max=env.channel_bytes_max))
         for index in range(count):
             output = outputs[index % len(outputs)]
             threads.append(_pull(planned.plan, planned.context, index, output))

@@ -12,6 +12,7 @@ from heddle.physical.cancel import CancelToken
 from heddle.physical.channel import Channel, ChannelClosed
 
 DEADLINE_S = 10.0
+ROOMY = 1 << 20
 
 
 def batch(value: int) -> pa.RecordBatch:
@@ -23,7 +24,7 @@ def values(channel: Channel) -> list[int]:
 
 
 def test_batches_arrive_in_order_and_end_with_the_last_producer() -> None:
-    channel = Channel(CancelToken(), producers=2)
+    channel = Channel(CancelToken(), bytes_max=ROOMY, producers=2)
     channel.put(batch(1))
     channel.put(batch(2))
     channel.finish()
@@ -32,13 +33,13 @@ def test_batches_arrive_in_order_and_end_with_the_last_producer() -> None:
 
 
 def test_an_error_arrives_after_the_batches_before_it() -> None:
-    channel = Channel(CancelToken())
+    channel = Channel(CancelToken(), bytes_max=ROOMY)
     channel.put(batch(1))
     channel.finish(ValueError("broken"))
     seen: list[int] = []
     with pytest.raises(ValueError, match="broken"):
         seen.extend(b.column(0)[0].as_py() for b in channel)
-    rest = Channel(CancelToken())
+    rest = Channel(CancelToken(), bytes_max=ROOMY)
     rest.put(batch(7))
     rest.finish(ValueError("late"))
     reader = iter(rest)
@@ -46,7 +47,7 @@ def test_an_error_arrives_after_the_batches_before_it() -> None:
 
 
 def test_a_full_channel_holds_its_producer_until_a_batch_is_taken() -> None:
-    channel = Channel(CancelToken(), batches_max=2)
+    channel = Channel(CancelToken(), bytes_max=ROOMY, batches_max=2)
     third_is_in = threading.Event()
 
     def produce() -> None:
@@ -73,7 +74,7 @@ def test_one_batch_above_the_byte_limit_still_passes() -> None:
 
 
 def test_closing_releases_a_waiting_producer() -> None:
-    channel = Channel(CancelToken(), batches_max=1)
+    channel = Channel(CancelToken(), bytes_max=ROOMY, batches_max=1)
     channel.put(batch(1))
     stopped = threading.Event()
 
@@ -92,7 +93,7 @@ def test_closing_releases_a_waiting_producer() -> None:
 @pytest.mark.parametrize("side", ["producer", "consumer"])
 def test_cancelling_wakes_whoever_waits(side: str) -> None:
     cancel = CancelToken()
-    channel = Channel(cancel, batches_max=1)
+    channel = Channel(cancel, bytes_max=ROOMY, batches_max=1)
     if side == "producer":
         channel.put(batch(1))
     woken = threading.Event()
