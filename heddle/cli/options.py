@@ -7,10 +7,12 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
-from click.shell_completion import CompletionItem
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -74,6 +76,8 @@ def pairs(what: str) -> Callable[[click.Context, click.Parameter, tuple[str, ...
 
 def _profiles(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     import tomllib
+
+    from click.shell_completion import CompletionItem
 
     start = Path(ctx.params.get("file") or ".").resolve()
     found = next((f / "heddle.toml" for f in (start, *start.parents) if (f / "heddle.toml").is_file()), None)

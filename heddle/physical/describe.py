@@ -104,7 +104,11 @@ def _empty(row: RowType | None, *, streams: bool) -> Binding | None:
     if row is None or not row.complete:
         return None
     schema = row.arrow()
-    return StreamBinding(schema, Channel(CancelToken(), bytes_max=0)) if streams else Frame(schema, (), 0, 0, 0, None)
+    return (
+        StreamBinding(schema, Channel(CancelToken(), bytes_max=0))
+        if streams
+        else Frame(schema, (), 0, 0, 0, None)
+    )
 
 
 def _scans(plan: EnginePlan) -> Iterator[TableScan]:

@@ -22,7 +22,6 @@ from heddle.physical.events import Listener
 from heddle.std.sinks import Streams
 from heddle.udf_bridge.transport import ResourceBinding, StepTransport
 
-
 CHANNEL_BYTES_MAX: Final = 32 << 20
 CHANNELS_IN_BUDGET: Final = 32
 """A channel takes at most this part of the run's memory budget."""

@@ -1,16 +1,11 @@
-"""The DataFusion side of a run: contexts with the run's memory budget, tables, and physical plans.
-
-Fragments that reduce share one context with the memory pool and the spill folder. Fragments that only
-stream use a second one that never reshuffles rows between partitions, so that a pipeline over one file
-keeps the file's order.
-"""
+"""The DataFusion side of a run: contexts with the run's memory budget, tables, and physical plans."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Final, TypeAlias, assert_never
+from typing import Final, Literal, TypeAlias, assert_never
 
 import pyarrow as pa
 from datafusion import (
@@ -30,7 +25,13 @@ from heddle.physical.channel import Channel
 from heddle.physical.frames import Frame
 from heddle.std import readers
 
-STREAMING_POOL_SHARE: Final = 0.1
+ContextKind: TypeAlias = Literal["reducing", "piped", "streaming"]
+"""How fragments run. `reducing`: on all cores. `piped`: it reduces what another stage streams into it, in
+one partition, because a repartitioning above a table that blocks its worker queues without limit.
+`streaming`: it only filters and projects, and never reshuffles, so that a pipeline keeps its file's order."""
+
+POOL_SHARES: Final[Mapping[ContextKind, float]] = {"reducing": 0.6, "piped": 0.3, "streaming": 0.1}
+
 STREAMING_BATCH_ROWS: Final = 65_536
 """What a streaming fragment hands over at a time. Inside joins and aggregates 8,192 rows are faster, but
 every batch that leaves DataFusion costs a crossing into Python."""
@@ -67,26 +68,36 @@ class PlannedFragment:
 
 
 class Session:
-    """The contexts of one run, or of one `explain`. Relations are bound only while a fragment is planned,
-    under a lock, so that fragments that use the same names do not meet. `base` is the program's folder."""
+    """The contexts of one run, or of one `explain`, made when first used. Relations are bound only while
+    a fragment is planned, under a lock, so that fragments that use the same names do not meet.
+
+    `base` is the program's folder, `pool_bytes` what DataFusion's pools may take in all.
+    """
 
     def __init__(self, scratch: Path, base: Path, pool_bytes: int, cores: int) -> None:
         self._base = base
-        self._lock = threading.Lock()
-        streaming_bytes = int(pool_bytes * STREAMING_POOL_SHARE)
-        spill = scratch / "spill"
-        spill.mkdir(mode=0o700, exist_ok=True)
+        self._spill = scratch / "spill"
+        self._pool_bytes = pool_bytes
         self._cores = cores
-        self._reducing = _context(spill, pool_bytes - streaming_bytes, cores, reshuffle=True)
-        self._streaming = _context(spill, streaming_bytes, cores, reshuffle=False)
-
-    def context(self, fragment: Fragment) -> SessionContext:
-        return self._reducing if fragment.reduces else self._streaming
+        self._lock = threading.Lock()
+        self._contexts: dict[ContextKind, SessionContext] = {}
 
     def logical(self, fragment: Fragment, bindings: Mapping[str, Binding]) -> DataFrame:
         """The fragment's analysed plan over its bound inputs."""
-        context = self.context(fragment)
+        return self._plan(fragment, bindings)[0]
+
+    def plan(self, fragment: Fragment, bindings: Mapping[str, Binding]) -> PlannedFragment:
+        frame, context = self._plan(fragment, bindings)
+        return PlannedFragment(
+            plan=frame.execution_plan(),
+            context=context,
+            schema=frame.schema(),
+            ordered=not fragment.reduces,
+        )
+
+    def _plan(self, fragment: Fragment, bindings: Mapping[str, Binding]) -> tuple[DataFrame, SessionContext]:
         with self._lock:
+            context = self._context(_kind(fragment, bindings))
             for relation, binding in bindings.items():
                 self._bind(context, fragment, relation, binding)
             frame = context.sql(fragment_sql(fragment))
@@ -94,16 +105,14 @@ class Session:
                 context.deregister_table(relation)
         if fragment.columns is not None:
             frame = frame.select(*(quoted(name) for name in fragment.columns))
-        return frame if fragment.limit is None else frame.limit(fragment.limit)
+        return (frame if fragment.limit is None else frame.limit(fragment.limit)), context
 
-    def plan(self, fragment: Fragment, bindings: Mapping[str, Binding]) -> PlannedFragment:
-        frame = self.logical(fragment, bindings)
-        return PlannedFragment(
-            plan=frame.execution_plan(),
-            context=self.context(fragment),
-            schema=frame.schema(),
-            ordered=not fragment.reduces,
-        )
+    def _context(self, kind: ContextKind) -> SessionContext:
+        if kind not in self._contexts:
+            self._spill.mkdir(mode=0o700, exist_ok=True)
+            pool_bytes = int(self._pool_bytes * POOL_SHARES[kind])
+            self._contexts[kind] = _context(self._spill, pool_bytes, self._cores, kind)
+        return self._contexts[kind]
 
     def _bind(
         self,
@@ -126,9 +135,15 @@ class Session:
                 assert_never(binding)
 
 
-def _context(spill: Path, pool_bytes: int, cores: int, *, reshuffle: bool) -> SessionContext:
-    config = SessionConfig().with_target_partitions(cores)
-    if not reshuffle:
+def _kind(fragment: Fragment, bindings: Mapping[str, Binding]) -> ContextKind:
+    if not fragment.reduces:
+        return "streaming"
+    return "piped" if any(isinstance(b, StreamBinding) for b in bindings.values()) else "reducing"
+
+
+def _context(spill: Path, pool_bytes: int, cores: int, kind: ContextKind) -> SessionContext:
+    config = SessionConfig().with_target_partitions(1 if kind == "piped" else cores)
+    if kind == "streaming":
         config = config.with_batch_size(STREAMING_BATCH_ROWS).set(
             "datafusion.optimizer.enable_round_robin_repartition", "false"
         )

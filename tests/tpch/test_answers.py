@@ -9,10 +9,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from heddle.std.sinks import Streams
 
 from heddle.engine import Engine, RunOptions
 from heddle.physical.cancel import CancelToken
+from heddle.std.sinks import Streams
 from tpch_bench.answers import QUERIES, Query, differences, duckdb_answer
 from tpch_bench.data import tables
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Final
 
 from heddle.core.types import OPEN_ROW, RowType
@@ -21,7 +22,7 @@ from heddle.frontend.prql.native import Doc, PrqlFailure, on_deep_stack, resolve
 from heddle.frontend.prql.planning import TypePlanner, schema_of
 from heddle.frontend.prql.prepared import Preparation, Prepared, waits_for_rows
 from heddle.frontend.prql.request import CompiledQuery, FailedQuery, QueryRequest, QueryResult
-from heddle.frontend.prql.resolved import relation_of
+from heddle.frontend.prql.resolved import WILDCARD, relation_of
 
 __all__ = ["QueryCompiler", "schema_of"]
 
@@ -96,10 +97,9 @@ class QueryCompiler:
         except PrqlFailure:
             return None
         query = relation_of(module, prefix.request.key, names)
-        columns = query["relation"]["columns"] if query else ["Wildcard"]
-        if any(c == "Wildcard" for c in columns):
+        if query is None or WILDCARD in query["relation"]["columns"]:
             return None
-        return tuple(dict.fromkeys(c["Single"] for c in columns if c["Single"]))
+        return tuple(dict.fromkeys(c["Single"] for c in query["relation"]["columns"] if c["Single"]))
 
 
 class _Run:
@@ -177,7 +177,7 @@ class _Run:
         for member in members:
             query = relation_of(module, member.request.key, names)
             assert query is not None, "the module's main reads every query"
-            result = self._finisher.finish(member, query, lambda m=member: self._fresh(m))
+            result = self._finisher.finish(member, query, partial(self._fresh, member))
             self._settle(member.request.key, result)
 
     def _fresh(self, member: Prepared) -> Doc | None:

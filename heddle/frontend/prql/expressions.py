@@ -178,7 +178,7 @@ def _equality(args: list[Doc], *, negated: bool) -> Pieces:
 
 
 def _whole_division(args: list[Doc]) -> Pieces:
-    """The quotient without its fraction, of the operands' own type: int // int is int, float // float is float.
+    """The quotient without its fraction, of the operands' own type: 7 // 2 is an int, 7.0 // 2.0 a float.
 
     The text holds its operands twice, so long ones give a float instead.
     """

@@ -25,7 +25,8 @@ from heddle.frontend.prql.shaping import Naming, carry_order, finish_columns, re
 from heddle.frontend.prql.type_errors import TypeErrors
 
 _ALWAYS_BOOL: Final = frozenset(
-    f"std.{name}" for name in ("eq", "ne", "gt", "lt", "gte", "lte", "and", "or", "not", "regex_search", "array_in")
+    f"std.{name}"
+    for name in ("eq", "ne", "gt", "lt", "gte", "lte", "and", "or", "not", "regex_search", "array_in")
 )
 _ALWAYS_INT: Final = frozenset(
     ("std.count", "std.count_distinct", "std.row_number", "std.rank", "std.rank_dense", "std.text.length")
@@ -107,7 +108,9 @@ def _row(
     if not late:
         assert schema is not None, "a query over known rows is planned"
         names = [c.name for c in naming.columns]
-        return RowType(tuple(Column(n or f.name, f.type, f.nullable) for n, f in zip(names, schema, strict=True)))
+        return RowType(
+            tuple(Column(n or f.name, f.type, f.nullable) for n, f in zip(names, schema, strict=True))
+        )
     columns = []
     for column in naming.columns:
         if column.name is not None:

@@ -13,12 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 from heddle.frontend.prql.native import Doc
-from heddle.frontend.prql.tree import callee, nodes
-
-HIDDEN: Final = "_heddle_"
+from heddle.frontend.prql.tree import HIDDEN, callee, nodes
 
 LeftColumns = Callable[[list[Doc]], "tuple[str, ...] | None"]
 RightColumns = Callable[[Doc], "tuple[str, ...] | None"]
@@ -133,7 +131,9 @@ class JoinRewriter:
 
 
 def has_natural_join(statements: list[Doc]) -> bool:
-    return any("FuncCall" in n and callee(n) == "join" and len(n["FuncCall"]["args"]) == 1 for n in nodes(statements))
+    return any(
+        "FuncCall" in n and callee(n) == "join" and len(n["FuncCall"]["args"]) == 1 for n in nodes(statements)
+    )
 
 
 def _self_keys(condition: Doc) -> list[Doc]:
@@ -152,14 +152,17 @@ def _unpack_tuple(condition: Doc) -> list[Doc]:
     items = condition.pop("Tuple")
     while len(items) > 1:
         left, right, *rest = items
-        items = [{"Binary": {"left": left, "op": "And", "right": right}, "span": condition.get("span")}, *rest]
+        items = [
+            {"Binary": {"left": left, "op": "And", "right": right}, "span": condition.get("span")},
+            *rest,
+        ]
     condition.update({k: v for k, v in items[0].items() if k != "span"})
     return _self_keys(condition)
 
 
 def _is_left_key(node: Doc, name: str, key: str) -> bool:
-    path = node.get("Ident")
-    return bool(path) and len(path) == 2 and path[1] == key and path[0] not in (name, "this", "that")
+    path: list[str] | None = node.get("Ident")
+    return path is not None and len(path) == 2 and path[1] == key and path[0] not in (name, "this", "that")
 
 
 def _refer(reference: Doc, tree: list[Doc], path: list[str], name: str) -> None:

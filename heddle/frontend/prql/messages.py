@@ -13,15 +13,18 @@ from typing import Final, TypeAlias
 from heddle.core.record import record
 from heddle.diagnostics import Diagnostic, Fix, Span, did_you_mean
 from heddle.frontend.prql.edited import EditedText, unspelled
-from heddle.frontend.prql.joins import HIDDEN
 from heddle.frontend.prql.native import PrqlError, PrqlFailure
 from heddle.frontend.prql.request import QueryRequest
+from heddle.frontend.prql.tree import HIDDEN
 from heddle.frontend.prql.words import TRANSFORMS, scan
 
 FUNCTIONS: Final = (
     *("min", "max", "sum", "average", "stddev", "all", "any", "count", "count_distinct", "concat_array"),
     *("lag", "lead", "first", "last", "rank", "rank_dense", "row_number", "as", "in", "concat"),
-    *(f"math.{f}" for f in ("abs", "floor", "ceil", "pi", "exp", "ln", "log10", "log", "sqrt", "pow", "round")),
+    *(
+        f"math.{f}"
+        for f in ("abs", "floor", "ceil", "pi", "exp", "ln", "log10", "log", "sqrt", "pow", "round")
+    ),
     *(f"math.{f}" for f in ("degrees", "radians", "cos", "acos", "sin", "asin", "tan", "atan")),
     *(f"text.{f}" for f in ("lower", "upper", "ltrim", "rtrim", "trim", "length", "extract", "replace")),
     *(f"text.{f}" for f in ("starts_with", "contains", "ends_with")),
@@ -101,10 +104,15 @@ class Messages:
         called = self._calls(error)
         if called is not None:
             return self._unknown_function(called, span)
+        if name in FUNCTIONS:
+            help = f"write `{name} amount`, or `{name} this` for whole rows"
+            return _Found("HD0608", f"`{name}` lacks its argument", help)
         known = self._available(error)
         if name in known:
             help = f"put the call that takes `{name}` into parentheses: `(sum {name})`"
-            return _Found("HD0608", f"`{name}` cannot be read here: it stands outside of the call it belongs to", help)
+            return _Found(
+                "HD0608", f"`{name}` cannot be read here: it stands outside of the call it belongs to", help
+            )
         last = name.rsplit(".", 1)[-1]
         near = self._near(name, last, known)
         shown = _shown(known)
@@ -155,7 +163,11 @@ class Messages:
         near = in_prql or did_you_mean(name, [*FUNCTIONS, *TRANSFORMS])
         if near is None:
             near = next((f for f in FUNCTIONS if f.rsplit(".", 1)[-1] == name), None)
-        help = f"did you mean `{near}`?" if near else "functions are `sum`, `text.lower`, `math.round` and others"
+        help = (
+            f"did you mean `{near}`?"
+            if near
+            else "functions are `sum`, `text.lower`, `math.round` and others"
+        )
         if in_prql:
             help = f"in PRQL this is `{in_prql}`"
         return _Found("HD0607", f"there is no function or transform `{name}`", help)
@@ -188,7 +200,7 @@ class Messages:
             message = 'only names of columns stand in the braces of `f"…{name}…"`'
             return _Found("HD0604", message, "compute the value with `derive` first, then put its name there")
         if written == ",":
-            help = "a list stands in braces, `select {a, b}`; a function's arguments are separated by spaces, `f a b`"
+            help = "a list stands in braces, `select {a, b}`; arguments are separated by spaces, `f a b`"
         elif written in ("'", '"'):
             help = "a string is closed with the quote that opened it"
         elif written == "=":
@@ -218,7 +230,9 @@ class Messages:
         hint = next((h for h in error.hints if h.startswith("Argument might be missing")), "")
         named = re.search(r"function ([\w.]+)\?", hint)
         if named is None:
-            return _Found("HD0608", "a function in this query lacks an argument", "write `sum amount`, not `sum`")
+            return _Found(
+                "HD0608", "a function in this query lacks an argument", "write `sum amount`, not `sum`"
+            )
         name = named[1].removeprefix("std.")
         return _Found("HD0608", f"`{name}` lacks an argument", USAGE.get(name))
 
@@ -242,12 +256,14 @@ class Messages:
         return _Found("HD0604", "a number in this query is too big", "the largest is about 1.8e308")
 
     def rows_wanted(self, error: PrqlError, match: re.Match[str], span: Span) -> _Found:
-        help = "`rolling` and `expanding` take fixed values: `window rolling:3 (…)`, `window expanding:true (…)`"
+        help = (
+            "`rolling` and `expanding` take fixed values: `window rolling:3 (…)`, `window expanding:true (…)`"
+        )
         return _Found("HD0608", f"`{match['name']}` needs a whole number, not `{self.written(error)}`", help)
 
     def not_a_function(self, error: PrqlError, match: re.Match[str], span: Span) -> _Found:
         written = self.written(error)
-        help = "join two values with an operator, or with `f\"{a}-{b}\"`; `f x` calls the function `f`"
+        help = 'join two values with an operator, or with `f"{a}-{b}"`; `f x` calls the function `f`'
         if re.search(rf"\blet +{re.escape(written)}\b", self.text.text):
             help = f"a column is called `{written}` too; give the function another name"
         return _Found("HD0607", f"`{written}` is not a function, so it takes no arguments", help)
@@ -258,10 +274,8 @@ class Messages:
         return _Found("HD0608", message, "write `take 10` or `take 11..20`")
 
     def append(self, error: PrqlError, match: re.Match[str], span: Span) -> _Found:
-        counts = re.search(r"top has (\d+) columns?, but bottom has (\d+)", " ".join(error.hints))
-        sizes = f": {counts[1]} above and {counts[2]} below" if counts else ""
-        help = "select the same columns on both sides first"
-        return _Found("HD0620", f"the two relations have different numbers of columns{sizes}", help)
+        help = "select the same columns on both sides first, or use `append by:name`"
+        return _Found("HD0620", "the two relations have different numbers of columns", help)
 
     def wrong_type(self, error: PrqlError, match: re.Match[str], span: Span) -> _Found:
         function = match["function"].removeprefix("std.")
@@ -285,7 +299,7 @@ class Messages:
         return _Found("HD0608", f"`{self.written(error)}` is not a side of a join", help)
 
     def named_argument(self, error: PrqlError, match: re.Match[str], span: Span) -> _Found:
-        return _Found("HD0608", f"`{match['name']}:` is not an argument of this function", None)
+        return _Found("HD0608", f"`{_visible(match['name'])}:` is not an argument of this function", None)
 
 
 Translation: TypeAlias = Callable[[Messages, PrqlError, "re.Match[str]", Span], _Found]
@@ -308,11 +322,11 @@ _TRANSLATIONS: Final[tuple[tuple[re.Pattern[str], Translation], ...]] = (
     (re.compile(r"^parameter `(?P<name>\w+)` expected a number"), Messages.rows_wanted),
     (re.compile(r"invalid type: null, expected f64"), Messages.too_big),
     (re.compile(r"^unexpected `.*(?:func |\(Aggregate|\(Transform|internal )"), Messages.lacking),
-    (re.compile(r"non-matching number of columns"), Messages.append),
+    (re.compile(r"number of columns|numbers of columns"), Messages.append),
     (re.compile(r"^expected a function, but found"), Messages.not_a_function),
     (re.compile(r"^unexpected assign to `(?P<name>[^`]+)`"), Messages.assignment),
     (re.compile(r"self-equality|EqSelf"), Messages.self_equality),
-    (re.compile(r"named (?:argument|parameter)s? .*`(?P<name>[^`]+)`"), Messages.named_argument),
+    (re.compile(r"named (?:argument|parameter)s? [^`]*`(?P<name>[^`]+)`"), Messages.named_argument),
     (re.compile(r"^(?:unexpected|[Ee]xpected)"), Messages.syntax),
 )
 
@@ -333,7 +347,7 @@ USAGE: Final = {
 }
 
 _CONDITIONS: Final = {
-    "like": "write `name ~= \"^a\"` with a regular expression, or `text.starts_with \"a\" name`",
+    "like": 'write `name ~= "^a"` with a regular expression, or `text.starts_with "a" name`',
     "between": "write `x | in 1..10`",
     "in": "write `x | in [1, 2, 3]`",
     "is": "compare with `== null`",
@@ -343,7 +357,9 @@ _OPERATORS: Final = {"and": "&&", "or": "||", "not": "!"}
 
 
 def _visible(name: str) -> str:
-    return name.removeprefix("this.").removeprefix("that.").strip("`")
+    for prefix in ("this.", "that.", f"{HIDDEN}parameter_", f"{HIDDEN}function_"):
+        name = name.removeprefix(prefix)
+    return name.strip("`")
 
 
 def _shown(names: Sequence[str]) -> str:

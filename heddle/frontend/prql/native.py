@@ -110,7 +110,7 @@ def span_of(node: Doc) -> tuple[int, int, int] | None:
 
 
 def on_deep_stack(function: Callable[[], T]) -> T:
-    """The function's result, computed on a thread whose stack is deep enough for any query within the limits."""
+    """The function's result, computed on a thread with a stack for any query within the limits."""
     results: list[T] = []
     failures: list[BaseException] = []
 

@@ -36,6 +36,11 @@ class _Writer:
     def insert(self, at: int, text: str) -> None:
         self.edits.append(Edit(at, at, text))
 
+    def enclose(self, start: int, opener: str, end: int, closer: str) -> None:
+        """Brackets around everything that was inserted at the same places before."""
+        self.edits.insert(0, Edit(start, start, opener))
+        self.insert(end, closer)
+
     def replace(self, word: Word, text: str) -> None:
         self.edits.append(Edit(word.start, word.end, text))
 
@@ -48,7 +53,7 @@ class _Writer:
     # --- pipelines --------------------------------------------------------------------------
 
     def head(self) -> None:
-        """`from input |` in front of a query that starts with another transform, `from` before a bare name."""
+        """`from input |` before a query that starts with another transform, `from` before a bare name."""
         start = next((i for i, w in enumerate(self.words) if w.kind != "line"), None)
         if start is None:
             return
@@ -102,8 +107,9 @@ class _Writer:
             edits = len(self.edits)
             if head.text == "sort":
                 lo, hi = self._sort_by(lo, hi)
-            self._braces(lo + 1, hi, always=len(self.edits) > edits)
+            changed = len(self.edits) > edits
             self.expression(lo + 1, hi, condition=False)
+            self._braces(lo + 1, hi, always=changed)
         elif head.is_name("group"):
             self._group(lo, hi)
         elif head.is_name("join"):
@@ -117,16 +123,20 @@ class _Writer:
         """Braces around a list that is more than one name or group."""
         if lo >= hi or (self._is_one(lo, hi) and not always):
             return
-        self.edits.insert(0, Edit(self.words[lo].start, self.words[lo].start, "{"))
         last = hi - 1
         if self.words[last].is_mark(","):
             self.replace(self.words[last], "")
             last -= 1
-        self.insert(self.words[last].end, "}")
+        self.enclose(self.words[lo].start, "{", self.words[last].end, "}")
 
     def _sort_by(self, lo: int, hi: int) -> tuple[int, int]:
         """`sort by a desc, b asc` -> `sort -a, b`; gives the range that is left."""
-        if lo + 1 < hi and self.words[lo + 1].is_name("by") and lo + 2 < hi and self.words[lo + 2].kind == "name":
+        if (
+            lo + 1 < hi
+            and self.words[lo + 1].is_name("by")
+            and lo + 2 < hi
+            and self.words[lo + 2].kind == "name"
+        ):
             self.cut_to_next(lo + 1, "")
             lo += 1
         for i in range(lo + 1, hi):
@@ -135,7 +145,9 @@ class _Writer:
                 continue
             self.edits.append(Edit(before.end, word.end, ""))
             if word.text == "desc":
-                start = next(j for j in range(i - 1, lo, -1) if dotted_end(self.words, j) == i and self._begins(j))
+                start = next(
+                    j for j in range(i - 1, lo, -1) if dotted_end(self.words, j) == i and self._begins(j)
+                )
                 self.insert(self.words[start].start, "-")
             if i == hi - 1:
                 hi -= 1
@@ -159,8 +171,8 @@ class _Writer:
         last = self._last_group(first, hi)
         if last is None:
             return
-        self._braces(first, last)
         self.expression(first, hi, condition=False)
+        self._braces(first, last)
 
     def _last_group(self, lo: int, hi: int) -> int | None:
         i, last = lo, None
@@ -192,12 +204,11 @@ class _Writer:
         if first >= hi:
             return
         one_group = self.words[first].is_mark("(", "{") and end_of_group(self.words, first) >= hi
+        self.expression(first, hi, condition=True)
         if one_group:
             self._key_list(first, hi)
         else:
-            self.insert(self.words[first].start, "(")
-            self.insert(self.words[hi - 1].end, ")")
-        self.expression(first, hi, condition=True)
+            self.enclose(self.words[first].start, "(", self.words[hi - 1].end, ")")
 
     def _using(self, lo: int, hi: int) -> None:
         names = [w for w in self.words[lo + 1 : hi] if w.kind == "name"]
@@ -222,7 +233,12 @@ class _Writer:
         while i < hi:
             word = self.words[i]
             after = self.words[i + 1] if i + 1 < hi else None
-            if word.is_name("concat") and after is not None and after.is_mark("(") and after.start == word.end:
+            if (
+                word.is_name("concat")
+                and after is not None
+                and after.is_mark("(")
+                and after.start == word.end
+            ):
                 end = end_of_group(self.words, i + 1)
                 self._concat(i, end, condition)
                 i = end
@@ -238,7 +254,6 @@ class _Writer:
 
     def _concat(self, lo: int, end: int, condition: bool) -> None:
         """`concat(a, "-", b)` -> `(concat (a) ("-") (b))`, which the tree turns into an f-string."""
-        self.insert(self.words[lo].start, "(")
         self.replace(self.words[lo + 1], " (")
         i = lo + 2
         while i < end - 1:
@@ -250,7 +265,7 @@ class _Writer:
                 self.cut_to_next(i, ") (")
             i += 1
         self.expression(lo + 2, end - 1, condition=condition)
-        self.insert(self.words[end - 1].end, ")")
+        self.enclose(self.words[lo].start, "(", self.words[end - 1].end, ")")
 
     def _condition_word(self, i: int, hi: int) -> int:
         """One word of a condition; gives how many words beyond it were read."""

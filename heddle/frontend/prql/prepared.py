@@ -105,6 +105,8 @@ class Preparation:
     def _finish(
         self, request: QueryRequest, number: int, text: EditedText, statements: list[Doc], *, normalised: bool
     ) -> Prepared | tuple[Diagnostic, ...]:
+        if "->" in text.text:
+            tree.rename_functions(statements)
         if "concat" in text.text:
             tree.merge_concats(statements)
         refused = refusals.of_tree(request, text, statements)
@@ -132,6 +134,7 @@ class Preparation:
             aliased=aliased,
             normalised=normalised,
         )
+        tree.prefer_columns(prepared.main, _declared(statements))
         return self._join(prepared)
 
     def _join(self, prepared: Prepared) -> Prepared | tuple[Diagnostic, ...]:
@@ -144,7 +147,7 @@ class Preparation:
             return refusals.unknown_appends(prepared.request, prepared.text, unknown)
         rewriter = JoinRewriter(
             left=lambda stages: self._left_columns(prepared, stages),
-            right=lambda relation: self._right_columns(relation),
+            right=self._right_columns,
         )
         rewriter.rewrite([*prepared.statements, prepared.main])
         if rewriter.unnatural:

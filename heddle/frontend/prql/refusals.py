@@ -14,9 +14,21 @@ from heddle.frontend.prql.request import QueryRequest
 from heddle.frontend.prql.words import NESTING_MAX, TERMS_MAX, Word, over_limit
 
 _LOOK_ALIKES: Final = {
-    "“": '"', "”": '"', "„": '"', "‘": "'", "’": "'", "−": "-", "–": "-", "—": "-", "≥": ">=", "≤": "<=", "≠": "!=",
-    "；": "", ";": "", "\u00a0": " ", "×": "*", "÷": "/",
-}  # fmt: skip
+    "\N{LEFT DOUBLE QUOTATION MARK}": '"',
+    "\N{RIGHT DOUBLE QUOTATION MARK}": '"',
+    "\N{DOUBLE LOW-9 QUOTATION MARK}": '"',
+    "\N{LEFT SINGLE QUOTATION MARK}": "'",
+    "\N{RIGHT SINGLE QUOTATION MARK}": "'",
+    "\N{MINUS SIGN}": "-",
+    "\N{EN DASH}": "-",
+    "\N{EM DASH}": "-",
+    "\N{GREATER-THAN OR EQUAL TO}": ">=",
+    "\N{LESS-THAN OR EQUAL TO}": "<=",
+    "\N{NOT EQUAL TO}": "!=",
+    "\N{MULTIPLICATION SIGN}": "*",
+    "\N{DIVISION SIGN}": "/",
+}
+"""Characters that look like PRQL's own."""
 
 
 def error(request: QueryRequest, code: str, span: Span, message: str, help: str | None = None) -> Diagnostic:
@@ -55,7 +67,7 @@ def of_words(request: QueryRequest, words: list[Word]) -> tuple[Diagnostic, ...]
 
 
 def raw_sql(request: QueryRequest, span: Span) -> Diagnostic:
-    message = "raw SQL (`s\"…\"`) is not allowed in a query"
+    message = 'raw SQL (`s"…"`) is not allowed in a query'
     help = "use PRQL's functions; for a database's own SQL, make it a step, such as `pg.query`"
     return error(request, "HD0609", span, message, help)
 
@@ -64,7 +76,7 @@ def _odd(request: QueryRequest, span: Span, text: str) -> Diagnostic:
     instead = _LOOK_ALIKES.get(text)
     if text == ";":
         help: str | None = "transforms are separated by `|` or a line break"
-    elif instead is not None and instead.strip():
+    elif instead is not None:
         help = f"write `{instead}`"
     else:
         help = "put it into a string, or take it out"
@@ -173,13 +185,13 @@ def unknown_relation(request: QueryRequest, text: EditedText, node: Doc, name: s
     return error(request, "HD0602", span, f"there is no relation `{name}`", help)
 
 
-def unnatural_joins(
-    request: QueryRequest, text: EditedText, joins: list[Doc]
-) -> tuple[Diagnostic, ...]:
+def unnatural_joins(request: QueryRequest, text: EditedText, joins: list[Doc]) -> tuple[Diagnostic, ...]:
     found: list[Diagnostic] = []
     for join in joins:
         name = unspelled(join["FuncCall"]["args"][0].get("alias") or "the other side")
-        message = f"this join has no condition, and no column is known to be on both sides to join `{name}` on"
+        message = (
+            f"this join has no condition, and no column is known to be on both sides to join `{name}` on"
+        )
         help = f"say what must be equal: `join {name} (==id)` or `join {name} (input.id == {name}.user_id)`"
         found.append(error(request, "HD0615", node_span(request, text, join), message, help))
     return tuple(found)

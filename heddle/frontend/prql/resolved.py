@@ -19,7 +19,7 @@ WILDCARD: Final = "Wildcard"
 
 @record(frozen=True, slots=True)
 class Origin:
-    """A column of an input that stands behind a column id. `whole`: no join can have put a null in its place."""
+    """A column of an input behind a column id. `whole`: no join can have put a null in its place."""
 
     relation: str
     column: str

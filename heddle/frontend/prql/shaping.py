@@ -13,9 +13,9 @@ from typing import Final
 
 from heddle.core.record import record
 from heddle.frontend.prql.expressions import UNSIGNED, as_sql, with_rendered_arguments
-from heddle.frontend.prql.joins import HIDDEN
 from heddle.frontend.prql.native import Doc, span_of
 from heddle.frontend.prql.resolved import WILDCARD, Facts, final_ids
+from heddle.frontend.prql.tree import HIDDEN
 
 _FLIPPED: Final = {"Asc": "Desc", "Desc": "Asc"}
 _NEW_IDS: Final = 1_000_000
@@ -34,7 +34,7 @@ class ResultColumn:
 
 @dataclass(slots=True)
 class Naming:
-    """The result's columns, and what was decided about names: (old, new) of clashes, names given to the nameless."""
+    """The result's columns; `clashes` are (old, new) names, `given` names of expressions that had none."""
 
     columns: list[ResultColumn] = field(default_factory=list)
     clashes: list[tuple[str, str]] = field(default_factory=list)
@@ -47,7 +47,7 @@ def finish_columns(
     aliased: frozenset[tuple[int, int, int]],
     merged: Iterable[str],
 ) -> Naming:
-    """Give each column of the result a name of its own; drop what the query itself replaced by another column.
+    """Give each column of the result a name of its own; drop what the query replaced by another column.
 
     `aliased` are the spans of expressions that the query names, `merged` are keys of a join whose column
     takes the place of the two that it was made of.
@@ -62,7 +62,9 @@ def finish_columns(
             continue
         own = facts.names.get(id_)
         name = column["Single"] or own
-        if name is not None and (name.startswith(HIDDEN) or _is_replaced(name, i, ids, last_named, facts, keys)):
+        if name is not None and (
+            name.startswith(HIDDEN) or _is_replaced(name, i, ids, last_named, facts, keys)
+        ):
             dropped_at.setdefault(name, len(naming.columns))
             continue
         if name is None and span_of(facts.computed.get(id_, {})) in aliased:
@@ -130,7 +132,7 @@ def _move(columns: list[ResultColumn], name: str, to: int | None) -> None:
 
 
 def _select(relation: Doc, naming: Naming, facts: Facts) -> None:
-    """Make the named columns the result; one that is renamed beside a wildcard becomes a column of its own."""
+    """Make the named columns the result; beside a wildcard, a renamed one becomes a column of its own."""
     pipeline = relation["kind"]["Pipeline"]
     new_id = 1 + max((*facts.computed, *facts.names, *facts.wildcards, 0))
     renamed = {new for _, new in naming.clashes}
@@ -148,9 +150,7 @@ def _select(relation: Doc, naming: Naming, facts: Facts) -> None:
     relation["columns"] = [WILDCARD if c.name is None else {"Single": c.name} for c in naming.columns]
 
 
-def carry_order(
-    query: Doc, order_of: Callable[[str], tuple[tuple[str, bool], ...]]
-) -> None:
+def carry_order(query: Doc, order_of: Callable[[str], tuple[tuple[str, bool], ...]]) -> None:
     """Sort by what the first relation of the query is sorted by: SQL forgets the order of a subquery."""
     pipeline = query["relation"]["kind"].get("Pipeline")
     if not pipeline or "From" not in pipeline[0]:

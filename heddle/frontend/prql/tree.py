@@ -6,14 +6,61 @@ of the text that they came from.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Any, Final
 
 from heddle.frontend.prql.native import Doc, span_of
 from heddle.frontend.prql.words import TRANSFORMS
 
 FILE_READERS: Final = frozenset(("read_csv", "read_parquet", "read_json"))
-_ONE_ARGUMENT: Final = frozenset(("from", "select", "derive", "filter", "sort", "take", "aggregate", "append"))
+_ONE_ARGUMENT: Final = frozenset(
+    ("from", "select", "derive", "filter", "sort", "take", "aggregate", "append")
+)
+
+HIDDEN: Final = "_heddle_"
+"""Names that start with this are Heddle's own and never leave a query."""
+
+_INNER: Final = ("left", "right", "expr", "Expr", "condition", "value", "start", "end")
+
+STD_NAMES: Final = frozenset(
+    (
+        *("min", "max", "sum", "average", "stddev", "all", "any", "count", "count_distinct", "concat_array"),
+        *(
+            "lag",
+            "lead",
+            "first",
+            "last",
+            "rank",
+            "rank_dense",
+            "row_number",
+            "as",
+            "in",
+            "math",
+            "text",
+            "date",
+        ),
+        *(
+            "mul",
+            "div_i",
+            "div_f",
+            "mod",
+            "add",
+            "sub",
+            "eq",
+            "ne",
+            "gt",
+            "lt",
+            "gte",
+            "lte",
+            "and",
+            "or",
+            "not",
+        ),
+        *("neg", "coalesce", "regex_search", "int", "float", "bool", "time", "timestamp", "func", "array"),
+        *("relation", "range", "transform", "prql", "from_text", *TRANSFORMS, *FILE_READERS),
+    )
+)
+"""The names of prqlc's standard library that a column may have too."""
 
 _LONG_CHAIN: Final = 16
 """Longer than the left edge of any balanced tree of `words.TERMS_MAX` operands."""
@@ -63,7 +110,7 @@ def stages(value: Doc) -> list[Doc]:
 def callee(node: Doc) -> str | None:
     """The name of the function that a node calls."""
     call = node.get("FuncCall")
-    name = call["name"].get("Ident") if call else node.get("Ident")
+    name: list[str] | None = call["name"].get("Ident") if call else node.get("Ident")
     return ".".join(name).removeprefix("std.") if name else None
 
 
@@ -73,7 +120,11 @@ def is_surely_illegal(statements: list[Doc]) -> bool:
     if main is None:
         return False
     first = stages(main["value"])[0]
-    if "Ident" in first or callee(first) in TRANSFORMS - {"from"} or any(_lacks(s) for s in stages(main["value"])):
+    if (
+        "Ident" in first
+        or callee(first) in TRANSFORMS - {"from"}
+        or any(_lacks(s) for s in stages(main["value"]))
+    ):
         return True
     return any(_misused(node) for node in nodes(statements) if "FuncCall" in node)
 
@@ -118,6 +169,61 @@ def _calls_word(node: Doc) -> bool:
     return bool(call) and any(a.get("Ident") in (["and"], ["or"], ["is"], ["not"]) for a in call["args"])
 
 
+def prefer_columns(value: Doc, own: frozenset[str]) -> None:
+    """A name that stands where a value stands is a column, and where a function stands it is a function.
+
+    prqlc finds `count` ambiguous where a column is called so; `this.count` and `std.count` are not.
+    Conditions of joins are left alone, because `this` is only one of their sides. `own` are names that the
+    query declares.
+    """
+    stack: list[tuple[Any, bool]] = [(value, False)]
+    while stack:
+        item, is_value = stack.pop()
+        if isinstance(item, list):
+            stack.extend((part, is_value) for part in item)
+        elif isinstance(item, dict):
+            _settle(item, "this" if is_value else None, own)
+            if "FuncCall" in item:
+                _settle(item["FuncCall"]["name"], "std", own)
+            for function in item.get("Pipeline", {}).get("exprs", ())[1:]:
+                _settle(function, "std", own)
+            stack.extend(_values_in(item))
+
+
+def _settle(node: Doc, scope: str | None, own: frozenset[str]) -> None:
+    path: list[str] = node.get("Ident") or []
+    if scope is None or len(path) != 1 or path[0] not in STD_NAMES - own:
+        return
+    if scope == "this" or path[0] not in TRANSFORMS:
+        node["Ident"] = [scope, path[0]]
+
+
+def _values_in(node: Doc) -> Iterator[tuple[Any, bool]]:
+    """The parts of a node, and whether each of them stands where only a value can stand."""
+    if "FuncCall" in node:
+        call = node["FuncCall"]
+        name = callee(node)
+        if name == "join":
+            yield call["args"][:1], False
+            return
+        takes_relation = name in ("from", "append", "intersect", "remove", "loop", "as")
+        for i, argument in enumerate(call["args"]):
+            is_pipeline = (name in ("group", "window") and i > 0) or name == "loop"
+            yield argument, not (takes_relation or is_pipeline)
+        return
+    if "Pipeline" in node:
+        first, *others = node["Pipeline"]["exprs"]
+        yield first, "Ident" in first
+        yield others, False
+        return
+    for key, part in node.items():
+        if isinstance(part, dict | list) and key != "Ident":
+            yield (
+                part,
+                key in ("Tuple", "Binary", "Unary", "Case", "Range", "Array", "FString") or key in _INNER,
+            )
+
+
 def merge_concats(statements: list[Doc]) -> None:
     """`concat a b` becomes an f-string of its arguments, unless the query has its own `concat`."""
     if any(s.get("VarDef", {}).get("name") == "concat" for s in statements):
@@ -126,6 +232,45 @@ def merge_concats(statements: list[Doc]) -> None:
         if "FuncCall" in node and callee(node) == "concat":
             args = node.pop("FuncCall")["args"]
             node["FString"] = [{"Expr": {"expr": a, "format": None}} for a in args]
+
+
+def rename_functions(statements: list[Doc]) -> None:
+    """Give the query's functions and their parameters names that no column has: prqlc mixes them up."""
+    parameters: dict[str, dict[str, str]] = {}
+    for node in nodes(statements):
+        value = node["VarDef"]["value"] if "VarDef" in node else None
+        if value is not None and "Func" in value:
+            name = node["VarDef"]["name"]
+            parameters[name] = _rename_parameters(value["Func"])
+            node["VarDef"]["name"] = f"{HIDDEN}function_{name}"
+    for node in nodes(statements):
+        for function in node.get("Pipeline", {}).get("exprs", ())[1:]:
+            if "Ident" in function:
+                _rename_function(function, parameters)
+        if "FuncCall" in node:
+            call = node["FuncCall"]
+            names = parameters.get(callee(node) or "", {})
+            if call.get("named_args"):
+                call["named_args"] = {names.get(k, k): v for k, v in call["named_args"].items()}
+            _rename_function(call["name"], parameters)
+
+
+def _rename_parameters(function: Doc) -> dict[str, str]:
+    declared = [*function["params"], *function["named_params"]]
+    names = {p["name"]: f"{HIDDEN}parameter_{p['name']}" for p in declared}
+    for parameter in declared:
+        parameter["name"] = names[parameter["name"]]
+    for inner in nodes(function["body"]):
+        path: list[str] = inner.get("Ident") or [""]
+        if path[0] in names:
+            inner["Ident"] = [names[path[0]], *path[1:]]
+    return names
+
+
+def _rename_function(node: Doc, known: Container[str]) -> None:
+    path: list[str] = node.get("Ident") or [""]
+    if len(path) == 1 and path[0] in known:
+        node["Ident"] = [f"{HIDDEN}function_{path[0]}"]
 
 
 def balance(statements: list[Doc]) -> None:

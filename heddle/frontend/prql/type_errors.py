@@ -85,7 +85,11 @@ class TypeErrors:
         return self._error("HD0605", self._place(array), message, "write `(x | in [1, 2, 3])`")
 
     def _mixture(self, what: str, operands: list[Doc], part: Doc, facts: Facts) -> Diagnostic | None:
-        types = {family: name for o in operands if (name := self._simple_type(o, facts)) and (family := _family(name))}
+        types = {
+            family: name
+            for o in operands
+            if (name := self._simple_type(o, facts)) and (family := _family(name))
+        }
         if len(types) < 2 or "text" not in types:
             return None
         first, second = list(types.values())[:2]
@@ -130,7 +134,9 @@ class TypeErrors:
         kept = probe["relation"]["kind"]["Pipeline"]
         if "Select" not in kept[-1]:
             chosen = next((s["Select"] for s in reversed(kept) if "Select" in s), None)
-            kept.append({"Select": [id_ for _, id_ in kept[0]["From"]["columns"]] if chosen is None else chosen})
+            kept.append(
+                {"Select": [id_ for _, id_ in kept[0]["From"]["columns"]] if chosen is None else chosen}
+            )
         ids = kept[-1]["Select"]
         probe["relation"]["columns"] = [{"Single": n} for n in self._names(query, ids, kept[0]["From"])]
         render_expressions(probe)
@@ -182,7 +188,9 @@ class TypeErrors:
         if type_ is None or pa.types.is_boolean(type_) or pa.types.is_null(type_):
             return None
         message = f"{what} needs a condition, and this is {type_name(type_)}"
-        return self._error("HD0606", self._place(condition), message, "compare it with something, such as `x > 0`")
+        return self._error(
+            "HD0606", self._place(condition), message, "compare it with something, such as `x > 0`"
+        )
 
     def _explain_value(self, query: Doc, at: int, expression: Doc) -> Diagnostic | None:
         if self._type(query, at, expression) is not None:

@@ -29,7 +29,10 @@ ORDERS = pa.table(
         "paid": pa.array([True, False, None, True, False], pa.bool_()),
         "day": pa.array([dt.date(2024, 1, d) for d in (31, 1, 15, 15, 2)], pa.date32()),
         "at": pa.array(
-            [dt.datetime(2024, 1, d, h, tzinfo=UTC) for d, h in ((31, 23), (1, 0), (15, 12), (15, 13), (2, 6))],
+            [
+                dt.datetime(2024, 1, d, h, tzinfo=UTC)
+                for d, h in ((31, 23), (1, 0), (15, 12), (15, 13), (2, 6))
+            ],
             pa.timestamp("us", "UTC"),
         ),
     }
@@ -89,7 +92,9 @@ def failed(text: str, **settings: object) -> FailedQuery:
     return result
 
 
-def run_sql(sql: str, tables: Mapping[str, pa.Table] = TABLES, views: Sequence[CompiledQuery] = ()) -> pa.Table:
+def run_sql(
+    sql: str, tables: Mapping[str, pa.Table] = TABLES, views: Sequence[CompiledQuery] = ()
+) -> pa.Table:
     """The rows of a SQL text over tables and over other queries, by DataFusion."""
     context = SessionContext()
     for name, table in tables.items():
