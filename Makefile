@@ -3,7 +3,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
-EXAMPLES := examples tpch_bench/queries
+PROGRAMS := examples tpch_bench/queries
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
@@ -36,13 +36,13 @@ check: $(VENV)/.dev ## Layout, lint, types, import directions; examples check an
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/heddle fmt --check $(EXAMPLES)
-	$(BIN)/heddle check $(EXAMPLES)
+	$(BIN)/heddle fmt --check $(PROGRAMS)
+	$(BIN)/heddle check --one-line examples
 
 fmt: $(VENV)/.dev ## Lay out Python and Heddle files
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
-	$(BIN)/heddle fmt $(EXAMPLES)
+	$(BIN)/heddle fmt $(PROGRAMS)
 
 bench: $(VENV)/.dev ## Measure what Heddle costs over the same work by hand
 	$(BIN)/python -m benchmarks.overhead

@@ -16,7 +16,7 @@ from heddle.config import Project, shown_path
 from heddle.core.config import ConfigValue
 from heddle.core.signature import ModuleSignature, StepSignature
 from heddle.core.types import OPEN_ROW, Column, RowType, parse_type, row_of_schema
-from heddle.diagnostics import did_you_mean
+from heddle.diagnostics import Severity, did_you_mean
 from heddle.frontend.catalog import CatalogProblem
 from heddle.frontend.typed import ConfigData, EnvRef, ParamRef, SecretRef
 from heddle.lockfile import FILE_NAME as LOCK_NAME
@@ -168,7 +168,7 @@ class ProjectCatalog:
             return row_of_schema(describe(step, values, self.folder)), None
         except ReaderError as error:
             code = "HD0407" if error.kind == "missing" else "HD0408"
-            severity = "warning" if error.kind in ("missing", "unreachable") else "error"
+            severity: Severity = "warning" if error.kind in ("missing", "unreachable") else "error"
             return OPEN_ROW, CatalogProblem(code, severity, error.message, error.help)
 
     def _known(self, value: ConfigData) -> ConfigData:

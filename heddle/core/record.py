@@ -37,9 +37,7 @@ def _values(self: object) -> tuple[object, ...]:
 
 
 def _equal(self: object, other: object) -> bool:
-    if other.__class__ is not self.__class__:
-        return NotImplemented
-    return self is other or _values(self) == _values(other)
+    return self is other or (other.__class__ is self.__class__ and _values(self) == _values(other))
 
 
 def _hash(self: object) -> int:

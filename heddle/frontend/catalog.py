@@ -11,6 +11,7 @@ from typing import Protocol
 from heddle.core.record import record
 from heddle.core.signature import ModuleSignature, StepSignature
 from heddle.core.types import RowType
+from heddle.diagnostics import Severity
 from heddle.frontend.typed import ConfigData
 
 
@@ -20,7 +21,7 @@ class CatalogProblem:
     warning in check. `code` is an HD04xx or HD05xx code."""
 
     code: str
-    severity: str
+    severity: Severity
     message: str
     help: str | None = None
 

@@ -59,7 +59,7 @@ class ConfigChecker:
                     "HD0806",
                     pair.value.span,
                     f"`{pair.key.text}` is secret, and stands here for everybody to read",
-                    f'write `{pair.key.text}: secret("{pair.key.text.upper()}")` and set that in the environment',
+                    f'write `{pair.key.text}: secret("{pair.key.text.upper()}")` and set it outside',
                 )
             values[pair.key.text] = value
             spans[pair.key.text] = pair.value.span
@@ -87,11 +87,11 @@ class ConfigChecker:
                 continue
             if setting is not None and not isinstance(value, EnvRef | SecretRef | ParamRef):
                 try:
-                    value = convert(_plain(value), setting.type)  # noqa: PLW2901 - the converted value replaces it
+                    values[name] = _data(convert(_plain(value), setting.type))
                 except ConfigError as error:
                     self._report.error("HD0708", span, f"the profile sets `{name}` of {owner} to {error}")
-                    continue
-            values[name] = value
+            else:
+                values[name] = value
         return Settings(values, dict.fromkeys(values, span))
 
     def complete(
@@ -108,7 +108,7 @@ class ConfigChecker:
                     "HD0704", span, f"{owner} needs the setting `{setting.name}` ({setting.type})", help
                 )
             else:
-                values[setting.name] = setting.default  # type: ignore[assignment]
+                values[setting.name] = _data(setting.default)
         return Settings(values, settings.spans)
 
     def _pairs(self, written: ast.DictValue) -> list[ast.Pair]:
@@ -162,8 +162,8 @@ class ConfigChecker:
             case _:
                 return self._scalar({}, wanted, value.span, name)
 
-    def _row_column(self, pair: ast.Pair, wanted: ConfigType) -> ConfigData:
-        plain: ConfigValue = pair.value.value if isinstance(pair.value, ast.StringValue) else 0
+    def _row_column(self, pair: ast.Pair, wanted: ConfigType) -> str:
+        plain = pair.value.value if isinstance(pair.value, ast.StringValue) else ""
         try:
             convert({pair.key.text: plain}, wanted)
         except ConfigError as error:
@@ -178,7 +178,7 @@ class ConfigChecker:
 
     def _scalar(self, value: ConfigValue, wanted: ConfigType, span: Span, name: str) -> ConfigData:
         try:
-            return convert(value, wanted)  # type: ignore[return-value]
+            return _data(convert(value, wanted))
         except ConfigError:
             self._report.error(
                 "HD0702",
@@ -212,5 +212,16 @@ def _plain(value: ConfigData) -> ConfigValue:
             return [_plain(item) for item in value]
         case dict():
             return {key: _plain(item) for key, item in value.items()}
+        case _:
+            return value
+
+
+def _data(value: ConfigValue) -> ConfigData:
+    """A plain value as the wider type that may also hold references."""
+    match value:
+        case list():
+            return [_data(item) for item in value]
+        case dict():
+            return {key: _data(item) for key, item in value.items()}
         case _:
             return value

@@ -97,9 +97,10 @@ def _import(item: ast.Import, found: Declarations, catalog: Catalog, report: Rep
     module = catalog.module(item.path.value)
     found.imports[item.name] = item
     if isinstance(module, CatalogProblem):
-        severity = "warning" if module.severity == "warning" else "error"
         span = item.path.span
-        report.extend([Diagnostic(module.code, severity, module.message, report.source, span, module.help)])
+        report.extend(
+            [Diagnostic(module.code, module.severity, module.message, report.source, span, module.help)]
+        )
         found.modules[item.name] = None
     else:
         found.modules[item.name] = module

@@ -84,7 +84,7 @@ class Parameters:
         *,
         joined: bool,
     ) -> tuple[ParamBinding, ...]:
-        """Where the parameters of a call's statements take their values; `joined`: it stands in from or join."""
+        """Where the parameters of a call take their values; `joined`: the call stands in from or join."""
         bindings: list[ParamBinding] = []
         for setting in fields:
             value = settings.values.get(setting.name)

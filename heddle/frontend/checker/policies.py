@@ -150,7 +150,7 @@ def read_policy(config: ast.DictValue, report: Report) -> Policy:
 
 
 def for_step(merged: Policy, own: ast.Ident | ast.DictValue | None, signature: StepSignature) -> Policy:
-    """A step that writes is retried only when that is safe, or its own policy says `retry` (language.md 9)."""
+    """A step that writes is retried only when that is safe, or its own policy says `retry`."""
     safe = signature.step_class in {"pure", "recorded", "wait"} or signature.idempotent or merged.key
     if own is not None or safe:
         return merged

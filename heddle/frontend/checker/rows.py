@@ -130,14 +130,10 @@ class RowTyping:
                 call.module, call.signature, call.settings.values, input_row
             )
             if problem is not None:
-                severity = "warning" if problem.severity == "warning" else "error"
-                self._report.extend(
-                    [
-                        Diagnostic(
-                            problem.code, severity, problem.message, self._source, call.span, problem.help
-                        )
-                    ]
+                finding = Diagnostic(
+                    problem.code, problem.severity, problem.message, self._source, call.span, problem.help
                 )
+                self._report.extend([finding])
         draft.row = output_row(call, input_row, inferred)
 
     def _compile(self, wave: list[QueryDraft]) -> None:

@@ -12,7 +12,7 @@ from heddle.diagnostics import Span
 from heddle.frontend import ast
 from heddle.frontend.checker.report import Report
 
-Cell: TypeAlias = None | bool | int | float | str
+Cell: TypeAlias = bool | int | float | str | None
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 
 

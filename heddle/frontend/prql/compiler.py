@@ -62,7 +62,7 @@ class QueryCompiler:
         for number, request in enumerate(requests, start=2):
             run.add(request, number)
         run.flush()
-        return results
+        return {request.key: results[request.key] for request in requests}
 
     def settle(self, key: str, result: QueryResult) -> None:
         """Make a result known to the queries that read it."""

@@ -21,6 +21,7 @@ from heddle.frontend.prql.planning import PlanFailure, TypePlanner
 from heddle.frontend.prql.prepared import Prepared
 from heddle.frontend.prql.request import CompiledQuery, FailedQuery, QueryResult
 from heddle.frontend.prql.resolved import Facts, column_references, read_facts, steps
+from heddle.frontend.prql.sealing import seal_limits
 from heddle.frontend.prql.shaping import Naming, carry_order, finish_columns, render_expressions
 from heddle.frontend.prql.type_errors import TypeErrors
 
@@ -56,6 +57,7 @@ class Finisher:
         if mixed:
             return FailedQuery(prepared.request.key, mixed)
         united = copy.deepcopy(query) if any("Append" in s for s in steps(query["relation"])) else None
+        seal_limits(query, facts)
         render_expressions(query)
         try:
             sql = to_sql(query)
@@ -176,14 +178,21 @@ def _demands(facts: Facts, rows: Mapping[str, RowType]) -> dict[str, frozenset[s
 
 def _order_by(naming: Naming, facts: Facts) -> tuple[tuple[str, bool], ...]:
     """As many of the sort's keys, from the first, as are columns of the result."""
-    names = {c.id: c.name for c in reversed(naming.columns) if c.name is not None}
+    names = {_source_id(c.id, facts): c.name for c in reversed(naming.columns) if c.name is not None}
     keys: list[tuple[str, bool]] = []
     for key in facts.order:
-        name = names.get(key["column"])
+        name = names.get(_source_id(key["column"], facts))
         if name is None:
             break
         keys.append((name, key["direction"] == "Desc"))
     return tuple(keys)
+
+
+def _source_id(id_: int, facts: Facts) -> int:
+    """The column that a column is another name of."""
+    while (same := facts.computed.get(id_, {}).get("kind", {}).get("ColumnRef")) is not None:
+        id_ = same
+    return id_
 
 
 def _warnings(prepared: Prepared, naming: Naming) -> tuple[Diagnostic, ...]:

@@ -20,7 +20,14 @@ _ONE_ARGUMENT: Final = frozenset(
 HIDDEN: Final = "_heddle_"
 """Names that start with this are Heddle's own and never leave a query."""
 
-_INNER: Final = ("left", "right", "expr", "Expr", "condition", "value", "start", "end")
+_VALUES: Final = frozenset(
+    (
+        *("Tuple", "Binary", "Unary", "Case", "Range", "Array", "FString"),
+        *("left", "right", "expr", "Expr", "condition", "value", "start", "end"),
+    )
+)
+"""Keys of prqlc's nodes under which values stand."""
+
 
 STD_NAMES: Final = frozenset(
     (
@@ -130,7 +137,7 @@ def is_surely_illegal(statements: list[Doc]) -> bool:
 
 
 def lacking_arguments(statements: list[Doc]) -> Iterator[tuple[Doc, str]]:
-    """Transforms in pipelines that lack an argument: `take`, `group k`, and `take -1`, which is a subtraction."""
+    """Transforms that lack an argument: `take`, `group k`, and `take -1`, which reads as a subtraction."""
     for node in nodes([s["VarDef"]["value"] for s in statements if "VarDef" in s]):
         for stage in node.get("Pipeline", {}).get("exprs", ()):
             if (name := _lacks(stage)) is not None:
@@ -166,7 +173,9 @@ def _misused(node: Doc) -> bool:
 def _calls_word(node: Doc) -> bool:
     """`a and b` reads as a call of `a`."""
     call = node.get("FuncCall")
-    return bool(call) and any(a.get("Ident") in (["and"], ["or"], ["is"], ["not"]) for a in call["args"])
+    return call is not None and any(
+        a.get("Ident") in (["and"], ["or"], ["is"], ["not"]) for a in call["args"]
+    )
 
 
 def prefer_columns(value: Doc, own: frozenset[str]) -> None:
@@ -218,10 +227,7 @@ def _values_in(node: Doc) -> Iterator[tuple[Any, bool]]:
         return
     for key, part in node.items():
         if isinstance(part, dict | list) and key != "Ident":
-            yield (
-                part,
-                key in ("Tuple", "Binary", "Unary", "Case", "Range", "Array", "FString") or key in _INNER,
-            )
+            yield part, key in _VALUES
 
 
 def merge_concats(statements: list[Doc]) -> None:

@@ -18,7 +18,8 @@ from heddle.frontend.prql.expressions import AGGREGATES, DATE_UNITS, TYPES, word
 from heddle.frontend.prql.native import Doc, PrqlFailure, span_of, to_sql
 from heddle.frontend.prql.planning import PlanFailure, TypePlanner
 from heddle.frontend.prql.prepared import Prepared
-from heddle.frontend.prql.resolved import WILDCARD, Facts, final_ids, steps
+from heddle.frontend.prql.resolved import WILDCARD, Facts, final_ids, read_facts, steps
+from heddle.frontend.prql.sealing import seal_limits
 from heddle.frontend.prql.shaping import render_expressions
 
 SYMBOLS: Final = {
@@ -139,6 +140,7 @@ class TypeErrors:
             )
         ids = kept[-1]["Select"]
         probe["relation"]["columns"] = [{"Single": n} for n in self._names(query, ids, kept[0]["From"])]
+        seal_limits(probe, read_facts(probe))
         render_expressions(probe)
         try:
             return self._planner.schema(to_sql(probe))
@@ -230,6 +232,7 @@ class TypeErrors:
             tail.append({"Aggregate": {"partition": [], "compute": [_PROBE_ID]}})
         tail.append({"Select": [_PROBE_ID]})
         probe["relation"] = {"kind": {"Pipeline": [*before, *tail]}, "columns": [{"Single": "probe"}]}
+        seal_limits(probe, read_facts(probe))
         render_expressions(probe)
         try:
             return self._planner.schema(to_sql(probe)).field(0).type
