@@ -1,0 +1,99 @@
+"""Cold start: from the start of a process to the first row on stdout, `heddle run hello.he` against a script.
+
+The script imports pyarrow, datafusion and prqlc and runs the same query. Both run in `.venv-bench`,
+an environment of this checkout without pandas, since `import datafusion` takes several times as long
+where pandas is installed. The environment is made at the first use.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.harness import ROOT, Comparison, Side, compare
+
+ENVIRONMENT = ROOT / ".venv-bench"
+PYTHON = ENVIRONMENT / "bin" / "python"
+
+PROGRAM = """\
+workflow Hello {
+  [
+    { name: "ada", born: 1815 }
+    { name: "grace", born: 1906 }
+    { name: "barbara", born: 1939 }
+  ]
+    | (from input | filter born > 1900 | select {name, born})
+    | io.print
+}
+"""
+
+SCRIPT = """\
+import datafusion
+import prqlc
+import pyarrow as pa
+
+people = pa.table({"name": ["ada", "grace", "barbara"], "born": [1815, 1906, 1939]})
+options = prqlc.CompileOptions(target="sql.glaredb", signature_comment=False)
+sql = prqlc.compile("from people | filter born > 1900 | select {name, born}", options)
+context = datafusion.SessionContext()
+context.from_arrow(people, name="people")
+for batch in context.sql(sql).execute_stream():
+    for row in batch.to_pyarrow().to_pylist():
+        print(row["name"], row["born"], flush=True)
+"""
+
+FIRST_ROW = b"grace"
+
+
+class NotComparable(Exception):
+    """The comparison would not be fair; the text says why and what to do."""
+
+
+def measure(repeats: int) -> Comparison:
+    """Raises `NotComparable` when pandas can be imported in the environment."""
+    _ensure_environment()
+    with tempfile.TemporaryDirectory() as scratch:
+        program, script = Path(scratch, "hello.he"), Path(scratch, "by_hand.py")
+        program.write_text(PROGRAM)
+        script.write_text(SCRIPT)
+        return compare(
+            "hello, cold to first row",
+            _first_row([str(ENVIRONMENT / "bin" / "heddle"), "run", str(program)]),
+            _first_row([str(PYTHON), str(script)]),
+            repeats=repeats,
+        )
+
+
+def _first_row(command: list[str]) -> Side:
+    def side() -> float:
+        started = time.perf_counter()
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            assert process.stdout is not None and process.stderr is not None
+            seen = b""
+            while FIRST_ROW not in seen:
+                chunk = os.read(process.stdout.fileno(), 65_536)
+                if not chunk:
+                    raise SystemExit(f"{command} printed no row: {process.stderr.read().decode()}")
+                seen += chunk
+            took = time.perf_counter() - started
+            process.communicate()
+        return took
+
+    return side
+
+
+def _ensure_environment() -> None:
+    stamp, requirements = ENVIRONMENT / ".done", ROOT / "pyproject.toml"
+    if not stamp.exists() or stamp.stat().st_mtime < requirements.stat().st_mtime:
+        print(f"making {ENVIRONMENT}", file=sys.stderr)
+        subprocess.run([sys.executable, "-m", "venv", str(ENVIRONMENT)], check=True)
+        pip = [str(PYTHON), "-m", "pip", "install", "--quiet"]
+        subprocess.run([*pip, "-e", str(ROOT)], check=True)
+        stamp.touch()
+    found = subprocess.run([str(PYTHON), "-c", "import pandas"], capture_output=True, check=False)
+    if found.returncode == 0:
+        raise NotComparable(f"pandas is installed in {ENVIRONMENT}: remove that folder and run again")
