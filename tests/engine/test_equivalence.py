@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.engine.harness import run
 
-SHOP = '''
+SHOP = """
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -57,7 +57,7 @@ def even(input: Table) -> Table:
 @plugin.step(name="all", rows="table", passthrough=True, deterministic=True)
 def all_rows(input: Table) -> Table:
     return input
-'''
+"""
 
 QUERIES = (
     "(from input | filter price > {n})",
@@ -66,7 +66,7 @@ QUERIES = (
     "(from input | select {{id, kind, price}} | sort {{id, kind, price}} | take {m})",
     "(from input | group {{id, kind}} (aggregate {{price = sum price}}))",
     "(from input | join sizes (==kind) | select {{id, kind, price}})",
-    "(from input | join side:left sizes (==kind) | derive price = price + (size ?? 0) | select {{id, kind, price}})",
+    "(from input | join side:left sizes (==kind) | derive p = price + size | select {{id, kind, price = p}})",
     "shop.even",
     "shop.double | (from input | derive price = twice | select {{id, kind, price}})",
     "shop.all",
@@ -100,7 +100,7 @@ def programs(draw: st.DrawFn) -> str:
         lines += [f"  {source}", *(f"    | {s}" for s in chain), f"    > {name}", ""]
         names.append(name)
     body = "\n".join(lines)
-    return f'''import "shop" shop
+    return f"""import "shop" shop
 
 step sizes = io.csv {{ path: "sizes.csv" }}
 
@@ -109,7 +109,7 @@ workflow W {{
     > orders
 
 {body}}}
-'''
+"""
 
 
 def canonical(table: pa.Table) -> list[tuple[object, ...]]:

@@ -48,7 +48,7 @@ class Project:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            preexec_fn=limit,
+            preexec_fn=limit,  # noqa: PLW1509 - the parent has no threads that hold a lock here
             start_new_session=True,
         )
 
@@ -58,7 +58,9 @@ class Project:
         return Done(process.returncode, out, err)
 
     def files(self) -> set[str]:
-        return {str(p.relative_to(self.folder)) for p in self.folder.rglob("*") if "__pycache__" not in p.parts}
+        return {
+            str(p.relative_to(self.folder)) for p in self.folder.rglob("*") if "__pycache__" not in p.parts
+        }
 
     def leftovers(self) -> list[str]:
         return [str(p) for p in self.temporary.rglob("run-*")]
@@ -155,7 +157,9 @@ def test_a_map_step_that_returns_too_few_rows(project: Project) -> None:
 
 
 def test_a_missing_file_is_an_error_of_the_run(project: Project) -> None:
-    project.write("program.he", 'workflow W {\n  io.csv { path: "absent.csv" }\n    | io.csv { path: "out.csv" }\n}\n')
+    project.write(
+        "program.he", 'workflow W {\n  io.csv { path: "absent.csv" }\n    | io.csv { path: "out.csv" }\n}\n'
+    )
     done = project.run()
     assert done.code in {1, 2}
     assert "absent.csv" in done.err
@@ -165,7 +169,8 @@ def test_a_missing_file_is_an_error_of_the_run(project: Project) -> None:
 def test_an_invalid_parquet_file(project: Project) -> None:
     (project.folder / "data.parquet").write_bytes(b"this is not parquet at all, not even close")
     project.write(
-        "program.he", 'workflow W {\n  io.parquet { path: "data.parquet" }\n    | io.csv { path: "out.csv" }\n}\n'
+        "program.he",
+        'workflow W {\n  io.parquet { path: "data.parquet" }\n    | io.csv { path: "out.csv" }\n}\n',
     )
     done = project.run()
     assert done.code in {1, 2}
@@ -180,7 +185,8 @@ def test_a_parquet_file_that_is_cut_off(project: Project) -> None:
     footer = whole[-int.from_bytes(whole[-8:-4], "little") - 8 :]
     (project.folder / "data.parquet").write_bytes(whole[:2000] + footer)
     project.write(
-        "program.he", 'workflow W {\n  io.parquet { path: "data.parquet" }\n    | io.csv { path: "out.csv" }\n}\n'
+        "program.he",
+        'workflow W {\n  io.parquet { path: "data.parquet" }\n    | io.csv { path: "out.csv" }\n}\n',
     )
     done = project.run()
     assert done.code == 1
@@ -191,7 +197,8 @@ def test_a_full_disk(project: Project) -> None:
     """A limit on the size of files stands in for a full disk, which needs root."""
     pq.write_table(pa.table({"n": list(range(1_000_000))}), project.folder / "data.parquet")
     project.write(
-        "program.he", 'workflow W {\n  io.parquet { path: "data.parquet" }\n    | io.csv { path: "out.csv" }\n}\n'
+        "program.he",
+        'workflow W {\n  io.parquet { path: "data.parquet" }\n    | io.csv { path: "out.csv" }\n}\n',
     )
 
     def limit() -> None:

@@ -11,7 +11,7 @@ import pytest
 from heddle.physical.events import HandlerRan, RowsRejected, StageFinished
 from tests.engine.harness import Ran, run
 
-STEPS = '''
+STEPS = """
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -47,7 +47,7 @@ def fail_table(input: Table) -> Table:
 @plugin.step(name="nothing")
 def nothing() -> Orders:
     raise OSError("the source is closed")
-'''
+"""
 
 
 @pytest.fixture

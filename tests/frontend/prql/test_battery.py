@@ -109,6 +109,13 @@ IN_ORDER: list[tuple[str, Rows]] = [
     ("group {positive = pieces > 0} (aggregate {n = count this}) | sort n", [(False, 2), (True, 3)]),
     ("filter pieces > 0 | group user_id (sort {-pieces} | take 1) | sort id | select id", [(1,), (4,)]),
     ("select {paid} | group paid (take 1) | sort paid", [(False,), (True,), (None,)]),
+    ("sort {-pieces} | take 3 | group user_id (aggregate {n = count this}) | sort {-n}", [(10, 2), (30, 1)]),
+    ("sort {-pieces, id} | take 3 | group paid (aggregate {s = sum id}) | sort paid", [(True, 5), (None, 3)]),
+    (
+        "group user_id (aggregate {s = sum pieces}) | sort {-s, user_id} | take 3\n"
+        "derive {big = s > 5} | group big (aggregate {n = count this}) | sort n",
+        [(False, 1), (True, 2)],
+    ),
     ("aggregate {concat_array note}", [("giftRush 100%a_bgift wrap",)]),
     # windows
     ("sort id | derive {x = lag 1 id, y = lead 1 id} | select {x, y} | take 2", [(None, 2), (1, 3)]),
@@ -151,7 +158,7 @@ IN_ORDER: list[tuple[str, Rows]] = [
     ),
     ("join side:left users (==user_id) | filter users.user_id == null | select id | sort id", [(4,), (5,)]),
     (
-        "join users (==user_id) | join again=users (==user_id) | select {id, again.Country} | sort id | take 2",
+        "join users (==user_id) | join v=users (==user_id) | select {id, v.Country} | sort id | take 2",
         [(1, "GB"), (2, "US")],
     ),
     ('join users (this.user_id == that.user_id && that.note == "new") | select id', [(2,)]),

@@ -1,4 +1,4 @@
-"""`join t (==k)` has one column `k`, whatever the side and however often; clashes get a name and a warning."""
+"""`join t (==k)` has one column `k`, whatever the side; other clashes get a name and a warning."""
 
 from __future__ import annotations
 

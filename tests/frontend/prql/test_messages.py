@@ -35,14 +35,16 @@ CASES: list[tuple[str, str, str, str, str | None]] = [
         "HD0601",
         "users_note",
         "there is no column `users_note` here",
-        "did you mean `users.note`? available columns: id, user_id, amount, pieces, input.note, paid, day, at, users.note, Country",
+        "did you mean `users.note`? available columns: id, user_id, amount, pieces, input.note, paid, day, "
+        "at, users.note, Country",
     ),
     (
         "join users (==nope)",
         "HD0601",
         "==nope",
         "there is no column `nope` here",
-        "did you mean `input.note`? available columns: id, input.user_id, amount, pieces, input.note, paid, day, at, users.user_id, users.note, Country",
+        "did you mean `input.note`? available columns: id, input.user_id, amount, pieces, input.note, paid, "
+        "day, at, users.user_id, users.note, Country",
     ),
     (
         'filter amount > 3 + "a"',
