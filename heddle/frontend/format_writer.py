@@ -108,7 +108,7 @@ class Writer:
 
     def put_verbatim(self, span: Span) -> None:
         """Keep a part of the source as it is, with the comments in it."""
-        self.put(self.text[span.start : span.end].rstrip())
+        self.put(self.text[span.start : span.end].rstrip(" \t\r\n"))
         self._next = max(self._next, bisect_left(self._comment_starts, span.end))
         self.end_line(span.end)
 

@@ -45,13 +45,13 @@ def _ask_of_input(draft: StepDraft, below: AnyDraft, wanted: dict[AnyDraft, Want
 
 
 def _ask_through_query(draft: QueryDraft, wanted: dict[AnyDraft, Wanted]) -> None:
-    for below, names in draft.demands.items():
-        for name in names:
-            _ask(wanted[below], name, None)
     for name, type_ in wanted[draft].items():
         if name in draft.lineage:
             below, column = draft.lineage[name]
             _ask(wanted[below], column, type_)
+    for below, names in draft.demands.items():
+        for name in sorted(names):
+            _ask(wanted[below], name, None)
 
 
 def _ask(wanted: Wanted, name: str, type_: pa.DataType | None) -> None:

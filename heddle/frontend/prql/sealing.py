@@ -26,7 +26,7 @@ def seal_limits(query: Doc, facts: Facts) -> None:
         pipeline = relation["kind"]["Pipeline"]
         below, above = pipeline[: at + 1], pipeline[at + 1 :]
         table = _SEALED_TABLES + count
-        ids = sorted(_defined(below) & _used(above))
+        ids = sorted(_defined(below) & (_used(above) | _sorted_by(below)))
         renumbered = {id_: _SEALED_IDS + count * 100_000 + i for i, id_ in enumerate(ids)}
         names = _names(ids, facts)
         columns = [WILDCARD if name is None else {"Single": name} for name in names]
@@ -55,7 +55,7 @@ def _first_limit_below_aggregate(pipeline: list[Doc]) -> int | None:
     for at, step in enumerate(pipeline):
         if "Sort" in step:
             is_sorted = True
-        elif "Take" in step and is_sorted:
+        elif "Take" in step and (is_sorted or step["Take"]["sort"]):
             limit = at
         elif "Aggregate" in step and limit is not None:
             return limit
@@ -73,6 +73,15 @@ def _defined(steps: list[Doc]) -> set[int]:
         if "Compute" in step:
             found.add(step["Compute"]["id"])
     return found
+
+
+def _sorted_by(steps: list[Doc]) -> set[int]:
+    """What the steps are sorted by; prqlc wants it among a table's columns."""
+    keys = [
+        *(step.get("Sort", ()) for step in steps),
+        *(step.get("Take", {}).get("sort", ()) for step in steps),
+    ]
+    return {key["column"] for sort in keys for key in sort}
 
 
 def _used(steps: list[Doc]) -> set[int]:

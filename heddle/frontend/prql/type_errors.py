@@ -208,6 +208,8 @@ class TypeErrors:
     def _misfit(self, expression: Doc, types: list[str]) -> Diagnostic | None:
         operator = expression["kind"].get("Operator")
         place = self._place(expression)
+        if operator is None and "Case" not in expression["kind"]:
+            return None
         if operator is None:
             message = f"the results of `case` have types that do not fit: {', '.join(dict.fromkeys(types))}"
             return self._error("HD0605", place, message, "make all results of one type")
