@@ -25,7 +25,7 @@ from benchmarks.harness import CACHE, machine
 ROWS = 10_000_000
 COLUMNS = 10
 ROW_GROUP_ROWS = 200_000
-BUDGET_MB = 256
+BUDGET_MB = 512
 ALLOWANCE_MB = 300
 
 PROGRAM = """\

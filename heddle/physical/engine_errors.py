@@ -18,8 +18,6 @@ from heddle.physical.channel import ChannelClosed
 from heddle.physical.environment import RunEnvironment
 from heddle.physical.failures import StageFailed
 from heddle.physical.session import FileBinding
-from heddle.std.locate import locate
-from heddle.std.reader_errors import explain_error
 
 
 class EngineError(Exception):
@@ -43,6 +41,8 @@ def stage_error(
     text = str(error)
     message, help_text, kind = explain(text, env.memory_bytes)
     if kind == "BadFile":
+        from heddle.std.locate import locate
+
         places = (locate(text, file.step, file.config, env.base) for file in files)
         place = next((p for p in places if p is not None), None)
         if place is not None and place not in message:
@@ -62,6 +62,8 @@ def explain(text: str, memory_bytes: int) -> tuple[str, str | None, str]:
             "give the run more with --memory, or filter and select earlier",
             "OutOfMemory",
         )
+    from heddle.std.reader_errors import explain_error
+
     from_reader = explain_error(text)
     if from_reader is not None:
         return from_reader[0], from_reader[1], "BadFile"

@@ -23,7 +23,6 @@ from heddle.logical.plan import Fragment
 from heddle.logical.sql import fragment_sql, quoted
 from heddle.physical.channel import Channel
 from heddle.physical.frames import Frame
-from heddle.std import readers
 
 ContextKind: TypeAlias = Literal["reducing", "piped", "streaming"]
 """How fragments run. `reducing`: on all cores. `piped`: it reduces what another stage streams into it, in
@@ -123,6 +122,8 @@ class Session:
     ) -> None:
         match binding:
             case FileBinding(step=step, config=config):
+                from heddle.std import readers
+
                 readers.register(context, relation, step, config, self._base)
             case Frame():
                 partitions = binding.partitions(self._cores if fragment.reduces else 1)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
 
 import pyarrow as pa
@@ -126,6 +125,8 @@ def _results(
         for number, rows in enumerate(inputs):
             yield rows, _call(op, caller, rows, number, env)
         return
+    from concurrent.futures import Future, ThreadPoolExecutor
+
     window: deque[tuple[pa.Table, Future[CallResult]]] = deque()
     with ThreadPoolExecutor(at_once, thread_name_prefix="heddle-step") as pool:
         try:

@@ -13,6 +13,9 @@ from heddle.frontend.prql.native import Doc, span_of
 from heddle.frontend.prql.request import QueryRequest
 from heddle.frontend.prql.words import NESTING_MAX, TERMS_MAX, Word, over_limit
 
+_OVER_VALUES: Final = ("select", "derive", "filter", "sort", "aggregate")
+"""Transforms of which all arguments are values."""
+
 _LOOK_ALIKES: Final = {
     "\N{LEFT DOUBLE QUOTATION MARK}": '"',
     "\N{RIGHT DOUBLE QUOTATION MARK}": '"',
@@ -165,12 +168,20 @@ def _node(request: QueryRequest, text: EditedText, node: Doc) -> Diagnostic | No
         message = f"`{name}` is not allowed in a query: a query reaches only its inputs"
         help = f'read the file at the head of a statement: `io.{kind} {{ path: "…" }}`'
         return error(request, "HD0611", node_span(request, text, node), message, help)
+    if name in _OVER_VALUES and (inner := _relation_among(args)) is not None:
+        message = "rows of another relation cannot stand where a value stands"
+        help = "make it a query of its own, or `join` its result"
+        return error(request, "HD0621", node_span(request, text, inner), message, help)
     literal = name == "from_text" or (name == "from" and args and "Array" in args[0])
     if literal:
         message = "rows cannot be written inside a query"
         help = "write them as a table at the head of the statement: `[ { a: 1 } ] | (from input | …)`"
         return error(request, "HD0618", node_span(request, text, node), message, help)
     return None
+
+
+def _relation_among(arguments: list[Doc]) -> Doc | None:
+    return next((n for n in tree.nodes(arguments) if "FuncCall" in n and tree.callee(n) == "from"), None)
 
 
 def unknown_relation(request: QueryRequest, text: EditedText, node: Doc, name: str) -> Diagnostic:

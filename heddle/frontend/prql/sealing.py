@@ -134,6 +134,6 @@ def _names(ids: list[int], facts: Facts) -> list[str | None]:
         if id_ in facts.wildcards
         else name
         if name is not None and own.count(name) == 1
-        else f"{HIDDEN}column{id_}"
-        for id_, name in zip(ids, own, strict=True)
+        else f"{HIDDEN}column{i}"
+        for i, (id_, name) in enumerate(zip(ids, own, strict=True))
     ]
