@@ -65,10 +65,15 @@ def _spool(plan: LogicalPlan) -> LogicalPlan:
             notes += [Note("materialize", i, f"{STREAM_DEPTH_MAX} stages stream into it") for i in streaming]
             deepest = 0
         depth[op.id] = deepest + 1
-        if len(readers[op.id]) > 1 and isinstance(op, Fragment | Step) and op.id not in spooled:
+        takers = len(readers[op.id]) + (op.id in plan.roots)
+        if takers > 1 and isinstance(op, Fragment | Step) and op.id not in spooled:
             spooled.add(op.id)
-            notes.append(Note("materialize", op.id, f"{len(readers[op.id])} plans read it"))
+            notes.append(Note("materialize", op.id, _why_kept(len(readers[op.id]))))
     return replace(plan, spooled=frozenset(spooled)).noting(notes)
+
+
+def _why_kept(reader_count: int) -> str:
+    return "it runs once, and its rows are read" if reader_count == 1 else f"{reader_count} plans read it"
 
 
 def _needs(plan: LogicalPlan) -> dict[OpId, frozenset[OpId]]:

@@ -127,6 +127,13 @@ class Messages:
         fix = Fix(f"write `{near}`", ((span, near),)) if near else None
         return _Found("HD0601", f"there is no column `{name}` here", help or None, fix)
 
+    def unknown_relation(self, error: PrqlError, match: re.Match[str], span: Span) -> _Found:
+        help = "a relation's name is what stands behind `from` or `join`, or its alias in `t=orders`"
+        return _Found("HD0602", f"this query reads no relation `{_visible(match['name'])}`", help)
+
+    def pattern(self, error: PrqlError, match: re.Match[str], span: Span) -> _Found:
+        return _Found("HD0608", "`in` needs a range or a list", "write `(x | in 1..10)` or `(x | in [1, 2, 3])`")
+
     def _near(self, name: str, last: str, known: Sequence[str]) -> str | None:
         """The known name that was meant; `users_name` behind a join is `users.name`."""
         joined = next((k for k in known if k.replace(".", "_", 1) == name), None)
@@ -307,6 +314,8 @@ Translation: TypeAlias = Callable[[Messages, PrqlError, "re.Match[str]", Span], 
 _TRANSLATIONS: Final[tuple[tuple[re.Pattern[str], Translation], ...]] = (
     (re.compile(r"^Unknown name `(?P<name>inner|left|right|full|cross|outer|anti|semi)`$"), Messages.side),
     (re.compile(r"^Unknown name `(?P<name>.+)`"), Messages.unknown_name),
+    (re.compile(r"^Unknown relation (?P<name>\S+)"), Messages.unknown_relation),
+    (re.compile(r"^std\.in expected a pattern"), Messages.pattern),
     (re.compile(r"^Ambiguous name"), Messages.ambiguous),
     (re.compile(r"^Too many arguments to function `(?P<name>[^`]+)`"), Messages.too_many),
     (re.compile(r"expected type `[^`]+`, but found type `func "), Messages.missing_argument),

@@ -9,6 +9,7 @@ from heddle.diagnostics import Diagnostic, Span, did_you_mean
 from heddle.frontend.prql import tree
 from heddle.frontend.prql.edited import EditedText, unspelled
 from heddle.frontend.prql.messages import USAGE
+from heddle.frontend.prql.names import READERS
 from heddle.frontend.prql.native import Doc, span_of
 from heddle.frontend.prql.request import QueryRequest
 from heddle.frontend.prql.words import NESTING_MAX, TERMS_MAX, Word, over_limit
@@ -168,7 +169,10 @@ def _node(request: QueryRequest, text: EditedText, node: Doc) -> Diagnostic | No
         message = f"`{name}` is not allowed in a query: a query reaches only its inputs"
         help = f'read the file at the head of a statement: `io.{kind} {{ path: "…" }}`'
         return error(request, "HD0611", node_span(request, text, node), message, help)
-    if name in _OVER_VALUES and (inner := _relation_among(args)) is not None:
+    if name in READERS and args and "Literal" in args[0]:
+        message = f"`{name}` needs the name of a relation"
+        return error(request, "HD0608", node_span(request, text, node), message, USAGE.get(name))
+    if name in _OVER_VALUES and (inner := _relation_among(args[:1])) is not None:
         message = "rows of another relation cannot stand where a value stands"
         help = "make it a query of its own, or `join` its result"
         return error(request, "HD0621", node_span(request, text, inner), message, help)
