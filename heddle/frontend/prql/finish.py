@@ -51,7 +51,7 @@ class Finisher:
         """`fresh` gives the query's document again, to find what is wrong with its types."""
         carry_order(query, lambda key: self._orders.get(key, ()))
         facts = read_facts(query)
-        naming = finish_columns(query["relation"], facts, prepared.aliased, prepared.merged)
+        naming = finish_columns(query["relation"], facts, prepared.aliased, prepared.merged, prepared.dropped)
         errors = TypeErrors(prepared, self._rows, self._planner)
         mixed = errors.at_once(query, facts)
         if mixed:

@@ -24,7 +24,8 @@ RightColumns = Callable[[Doc], "tuple[str, ...] | None"]
 
 @dataclass(slots=True)
 class JoinRewriter:
-    """Changes a tree in place. `merged` are the keys whose two columns became a new one.
+    """Changes a tree in place. `merged` are the keys whose two columns became a new one, `dropped` the
+    (relation, key) whose column is left out for another.
 
     `left` and `right` give the columns of a pipeline so far and of a joined relation, for natural joins;
     `unnatural` are joins without a condition for which there is none.
@@ -34,6 +35,7 @@ class JoinRewriter:
     right: RightColumns
     merged: set[str] = field(default_factory=set)
     unnatural: list[Doc] = field(default_factory=list)
+    dropped: set[tuple[str, str]] = field(default_factory=set)
     _count: int = 0
 
     def rewrite(self, statements: list[Doc]) -> None:
@@ -43,18 +45,21 @@ class JoinRewriter:
 
     def _stages(self, exprs: list[Doc]) -> list[Doc]:
         done: list[Doc] = []
+        holders = _Holders(exprs[0])
         for i, stage in enumerate(exprs):
             if callee(stage) == "join" and "FuncCall" in stage:
-                done = self._join(done, stage, exprs[i + 1 :])
+                done = self._join(done, stage, exprs[i + 1 :], holders)
             else:
+                holders.pass_by(stage)
                 done.append(stage)
         return done
 
-    def _join(self, before: list[Doc], stage: Doc, after: list[Doc]) -> list[Doc]:
+    def _join(self, before: list[Doc], stage: Doc, after: list[Doc], holders: _Holders) -> list[Doc]:
         call = stage["FuncCall"]
         if len(call["args"]) == 1:
             self._make_natural(before, stage)
         if len(call["args"]) != 2:
+            holders.join()
             return [*before, stage]
         relation, condition = call["args"]
         if "alias" not in relation and "Ident" not in relation and _self_keys(condition):
@@ -67,25 +72,36 @@ class JoinRewriter:
         for key_node in _self_keys(condition):
             key = key_node["Unary"]["expr"]["Ident"][0]
             span = key_node.get("span")
+            holder = holders.of(key, side)
             del key_node["Unary"]
             key_node["Binary"] = {
-                "left": _ident(["this", key], span),
+                "left": _ident([holder, key], span),
                 "op": "Eq",
                 "right": _ident(["that", key], span),
             }
-            stages = self._merge_key(stages, stage, side, name, key, after, span)
+            stages = self._merge_key(stages, stage, side, (holder, name), key, after, span)
+        holders.join()
         return stages
 
     def _merge_key(
-        self, stages: list[Doc], join: Doc, side: str, name: str, key: str, after: list[Doc], span: Any
+        self,
+        stages: list[Doc],
+        join: Doc,
+        side: str,
+        names: tuple[str, str],
+        key: str,
+        after: list[Doc],
+        span: Any,
     ) -> list[Doc]:
-        """The stages with those that make one column of `key` put around the join."""
+        """The stages with those that make one column of `key` put around the join; `names` are its sides."""
+        holder, name = names
         own = [n for n in nodes(after) if n.get("Ident") == [name, key]]
         if side in ("inner", "left"):
+            self.dropped.add((name, key))
             kept: Doc = {"Unary": {"op": "Not", "expr": {"Tuple": [_ident([name, key], span)]}}, "span": span}
             if side == "inner":
                 for reference in own:
-                    _refer(reference, after, ["this", key], key)
+                    _refer(reference, after, [holder, key], key)
                 return [*stages, _call("select", kept, span)]
             if own:
                 hidden = self._hidden(key)
@@ -128,6 +144,33 @@ class JoinRewriter:
             key = _self_key(name, stage.get("span"))
             condition = {"Binary": {"left": condition, "op": "And", "right": key}, "span": stage.get("span")}
         stage["FuncCall"]["args"].append(condition)
+
+
+class _Holders:
+    """Which relation's column a key is after it was joined on; of open relations it could be any's."""
+
+    def __init__(self, head: Doc) -> None:
+        relation = head["FuncCall"]["args"][0] if callee(head) == "from" and "FuncCall" in head else {}
+        self._only: str | None = relation.get("alias")
+        self._of: dict[str, str] = {}
+
+    def of(self, key: str, side: str) -> str:
+        """The left relation of `==key` in a join of this side."""
+        holder = self._of.get(key, self._only or "this")
+        if side in ("inner", "left"):
+            self._of[key] = holder
+        else:
+            self._of.pop(key, None)
+        return holder
+
+    def join(self) -> None:
+        self._only = None
+
+    def pass_by(self, stage: Doc) -> None:
+        """A transform that may give a key's name to another column ends what is known."""
+        if callee(stage) not in ("from", "filter", "sort", "take"):
+            self._only = None
+            self._of.clear()
 
 
 def has_natural_join(statements: list[Doc]) -> bool:

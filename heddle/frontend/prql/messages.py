@@ -132,7 +132,9 @@ class Messages:
         return _Found("HD0602", f"this query reads no relation `{_visible(match['name'])}`", help)
 
     def pattern(self, error: PrqlError, match: re.Match[str], span: Span) -> _Found:
-        return _Found("HD0608", "`in` needs a range or a list", "write `(x | in 1..10)` or `(x | in [1, 2, 3])`")
+        return _Found(
+            "HD0608", "`in` needs a range or a list", "write `(x | in 1..10)` or `(x | in [1, 2, 3])`"
+        )
 
     def _near(self, name: str, last: str, known: Sequence[str]) -> str | None:
         """The known name that was meant; `users_name` behind a join is `users.name`."""
@@ -366,7 +368,7 @@ _OPERATORS: Final = {"and": "&&", "or": "||", "not": "!"}
 
 
 def _visible(name: str) -> str:
-    for prefix in ("this.", "that.", f"{HIDDEN}parameter_", f"{HIDDEN}function_"):
+    for prefix in ("this.", "that.", *(f"{HIDDEN}{kind}_" for kind in ("parameter", "function", "relation"))):
         name = name.removeprefix(prefix)
     return name.strip("`")
 

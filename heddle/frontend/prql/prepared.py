@@ -46,6 +46,7 @@ class Prepared:
     reads: tuple[str, ...]
     aliased: frozenset[tuple[int, int, int]]
     merged: frozenset[str] = frozenset()
+    dropped: frozenset[tuple[str, str]] = frozenset()
     normalised: bool = False
 
     @property
@@ -153,6 +154,7 @@ class Preparation:
         if rewriter.unnatural:
             return refusals.unnatural_joins(prepared.request, prepared.text, rewriter.unnatural)
         prepared.merged = frozenset(unspelled(key) for key in rewriter.merged)
+        prepared.dropped = frozenset((unspelled(name), unspelled(key)) for name, key in rewriter.dropped)
         return prepared
 
     def _left_columns(self, prepared: Prepared, stages: list[Doc]) -> tuple[str, ...] | None:
@@ -205,10 +207,28 @@ class _NameResolver:
         self.problems: list[Diagnostic] = []
 
     def resolve(self) -> None:
+        relations: list[Doc] = []
         for node in tree.nodes(self._statements):
             name = tree.callee(node) if "FuncCall" in node else None
             if name in READERS and node["FuncCall"]["args"]:
-                self._relation(node["FuncCall"]["args"][0], named=name in ("from", "join"))
+                relations.append(node["FuncCall"]["args"][0])
+                self._relation(relations[-1], named=name in ("from", "join"))
+        own = {id(relation) for relation in relations}
+        given = {n["alias"] for n in tree.nodes(self._statements) if "alias" in n and id(n) not in own}
+        for name in sorted({r["alias"] for r in relations if "alias" in r} & given):
+            self._set_apart(name, relations)
+
+    def _set_apart(self, name: str, relations: list[Doc]) -> None:
+        """A relation called as a new column is (`from orders | aggregate {orders = count this}`): prqlc
+        takes one for the other, so the relation goes under another name."""
+        hidden = f"{tree.HIDDEN}relation_{name}"
+        for relation in relations:
+            if relation.get("alias") == name:
+                relation["alias"] = hidden
+        for node in tree.nodes(self._statements):
+            path = node.get("Ident")
+            if path is not None and len(path) > 1 and path[0] == name:
+                node["Ident"] = [hidden, *path[1:]]
 
     def _relation(self, node: Doc, *, named: bool) -> None:
         """`named`: the query can speak of the relation's columns by its name."""

@@ -46,11 +46,12 @@ def finish_columns(
     facts: Facts,
     aliased: frozenset[tuple[int, int, int]],
     merged: Iterable[str],
+    dropped: frozenset[tuple[str, str]],
 ) -> Naming:
     """Give each column of the result a name of its own; drop what the query replaced by another column.
 
     `aliased` are the spans of expressions that the query names, `merged` are keys of a join whose column
-    takes the place of the two that it was made of.
+    takes the place of the two that it was made of, `dropped` are (relation, column) that a join left out.
     """
     naming, keys = Naming(), frozenset(merged)
     dropped_at: dict[str, int] = {}
@@ -62,6 +63,8 @@ def finish_columns(
             continue
         own = facts.names.get(id_)
         name = column["Single"] or own
+        if (facts.instances.get(id_), own) in dropped:
+            continue
         if name is not None and (
             name.startswith(HIDDEN) or _is_replaced(name, i, ids, last_named, facts, keys)
         ):
@@ -99,7 +102,7 @@ def _is_replaced(
 
 def _instance(id_: int, facts: Facts) -> str:
     reference = facts.computed.get(id_, {}).get("kind", {}).get("ColumnRef", id_)
-    name = facts.instances.get(reference, "")
+    name = facts.instances.get(reference, "").removeprefix(f"{HIDDEN}relation_")
     return name if name and not name.startswith(HIDDEN) else "other"
 
 

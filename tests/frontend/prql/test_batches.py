@@ -44,8 +44,9 @@ def pipelines(draw: st.DrawFn, names: tuple[str, ...] = ("id", "pieces", "user_i
                 transforms.append("sort {" + ", ".join(columns) + "}")
                 transforms.append(f"take {abs(number) + 1}")
             case "group" if other != column:
-                transforms.append(f"group {column} (aggregate {{{new}_n = count this, top = max {other}}})")
-                columns = [column, f"{new}_n", "top"]
+                count, top = f"{new}{len(transforms)}", f"top{len(transforms)}"
+                transforms.append(f"group {column} (aggregate {{{count} = count this, {top} = max {other}}})")
+                columns = [column, count, top]
             case "join" if "user_id" in columns:
                 transforms.append(
                     "join side:left u=(from users | select {user_id, land = Country}) (==user_id)"

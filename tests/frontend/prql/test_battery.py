@@ -197,6 +197,7 @@ IN_ORDER: list[tuple[str, Rows]] = [
         [(2, D(2024, 1, 1), -7)],
     ),
     ("derive {sum = pieces, rank = id} | aggregate {s = sum sum, r = max rank}", [(13, 5)]),
+    ("from orders | aggregate {orders = count this, total = sum orders.pieces}", [(5, 13)]),
     ("derive {text = note} | filter text == 'gift' | select {l = text.upper text, text}", [("GIFT", "gift")]),
     ("filter true | select {x = null, y = id} | take 1", [(None, 1)]),
     ("from input\n# a comment (\nfilter id == 1 # another\nselect id", [(1,)]),

@@ -28,6 +28,12 @@ def test_no_warning_where_the_query_chooses() -> None:
     assert compiled("join users (==user_id) | select {id, n = users.note}").diagnostics == ()
 
 
+def test_a_relation_called_as_a_new_column() -> None:
+    result = compiled("join users (==user_id) | derive {users = 1, input = users.Country}")
+    assert result.row.names == (*NAMES, "users", "input")
+    assert len(result.diagnostics) == 1
+
+
 def test_a_second_join_means_the_same_key() -> None:
     rows = rows_of("join u=users (==user_id) | join v=users (==user_id) | select {id, v.Country} | sort id")
     assert rows == [(1, "GB"), (2, "US"), (3, "GB")]
@@ -108,4 +114,20 @@ def test_keys_of_open_relations() -> None:
     renamed = TABLES["users"].rename_columns(["user_id", "more_note", "Land"])
     table = run_sql(result.sql, {"loose": TABLES["orders"], "more": renamed})  # type: ignore[union-attr]
     assert table.column_names == [*TABLES["orders"].column_names, "more_note", "Land"]
+    assert table.num_rows == 3
+
+
+def test_two_joins_of_open_relations_on_one_key() -> None:
+    compiler = new_compiler({"more": OPEN_ROW})
+    names = ("loose", "more", "stream")
+    text = "from loose | join more (==user_id) | join side:left stream (==user_id)"
+    result = compiler.compile([request(text, relations={n: n for n in names})])["q1"]
+    assert result.diagnostics == ()
+    tables = {
+        "loose": TABLES["orders"].select(["id", "user_id"]),
+        "more": TABLES["users"].select(["user_id", "note"]),
+        "stream": TABLES["users"].select(["user_id", "Country"]),
+    }
+    table = run_sql(result.sql, tables)  # type: ignore[union-attr]
+    assert table.column_names == ["id", "user_id", "note", "Country"]
     assert table.num_rows == 3

@@ -42,7 +42,7 @@ CASES: list[tuple[str, str, str, str, str | None]] = [
         "join users (==nope)",
         "HD0601",
         "==nope",
-        "there is no column `nope` here",
+        "there is no column `input.nope` here",
         "did you mean `input.note`? available columns: id, input.user_id, amount, pieces, input.note, paid, "
         "day, at, users.user_id, users.note, Country",
     ),
@@ -382,7 +382,7 @@ CASES: list[tuple[str, str, str, str, str | None]] = [
     (
         "derive {x = (from users | aggregate {n = max user_id})}",
         "HD0621",
-        "aggregate {n = max user_id}",
+        "from users",
         "rows of another relation cannot stand where a value stands",
         "make it a query of its own, or `join` its result",
     ),
