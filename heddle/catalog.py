@@ -70,7 +70,7 @@ class ProjectCatalog:
         if module.path == "std/col":
             row = output_row(step.name, config, input_row or OPEN_ROW)
             if isinstance(row, ColumnProblem):
-                return OPEN_ROW, CatalogProblem("HD0410", "error", row.message, row.help)
+                return OPEN_ROW, CatalogProblem("HD0410", "error", row.message, row.help, row.key)
             return row, None
         if isinstance(schema := config.get("schema"), dict):
             return _beside(input_row, _written_row(schema), step), None
@@ -162,6 +162,7 @@ class ProjectCatalog:
                 "warning",
                 f"the columns are known only when the program runs, because `{unknown[0]}` is",
                 "the checks that need them are made then; a `schema` here would allow them now",
+                unknown[0],
             )
         values: dict[str, ConfigValue] = {k: _plain(v) for k, v in plain.items()}
         try:
@@ -169,7 +170,7 @@ class ProjectCatalog:
         except ReaderError as error:
             code = "HD0407" if error.kind == "missing" else "HD0408"
             severity: Severity = "warning" if error.kind in ("missing", "unreachable") else "error"
-            return OPEN_ROW, CatalogProblem(code, severity, error.message, error.help)
+            return OPEN_ROW, CatalogProblem(code, severity, error.message, error.help, "path")
 
     def _known(self, value: ConfigData) -> ConfigData:
         """A workflow parameter's value where it has one."""

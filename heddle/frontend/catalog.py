@@ -18,12 +18,13 @@ from heddle.frontend.typed import ConfigData
 @record(frozen=True, slots=True)
 class CatalogProblem:
     """Why something could not be described. `severity` follows decisions.md 9: a missing file is a
-    warning in check. `code` is an HD04xx or HD05xx code."""
+    warning in check. `code` is an HD04xx or HD05xx code. `setting` is the one that it is about."""
 
     code: str
     severity: Severity
     message: str
     help: str | None = None
+    setting: str | None = None
 
 
 class Catalog(Protocol):

@@ -7,6 +7,7 @@ policy hold unless the call site says otherwise.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from heddle.core.record import record
 from heddle.core.signature import ModuleSignature, StepSignature
@@ -15,13 +16,19 @@ from heddle.frontend import ast
 from heddle.frontend.catalog import Catalog
 from heddle.frontend.checker.configs import ConfigChecker, Settings
 from heddle.frontend.checker.declarations import Declarations
-from heddle.frontend.checker.report import Report, near_or_known, rename_fix
-from heddle.frontend.typed import ResourceUse
+from heddle.frontend.checker.policies import Written
+from heddle.frontend.checker.report import Report, circle
+from heddle.frontend.checker.resources import Resources
+from heddle.frontend.checker.unknown import unknown_module, unknown_step
 
 
 @record(frozen=True, slots=True)
 class ResolvedCall:
-    """`bound` is the bound step it came from; `trap` and `policy` are that step's own."""
+    """`origin` is the text that its settings come from: the call itself, or that of the bound step.
+
+    `trap` and `policies` are those of the bound steps, `policies` from the outermost to the nearest.
+    `broken`: an error was found in it, so that what it gives is not known.
+    """
 
     callee: str
     module: ModuleSignature
@@ -29,247 +36,139 @@ class ResolvedCall:
     settings: Settings
     resources: Mapping[str, str]
     span: Span
-    bound: str | None = None
+    origin: Span
     trap: ast.Ident | None = None
-    policy: ast.Ident | ast.DictValue | None = None
+    policies: tuple[Written, ...] = ()
+    broken: bool = False
 
 
 class Calls:
-    """Resolves calls; each mistake is reported where it is first met, and gives None."""
+    """Resolves calls; each mistake is reported where it is, and a call of nothing known gives None."""
 
-    def __init__(self, found: Declarations, catalog: Catalog, report: Report) -> None:
+    def __init__(self, found: Declarations, resources: Resources, catalog: Catalog, report: Report) -> None:
         self._found = found
+        self._resources = resources
         self._catalog = catalog
         self._report = report
         self._configs = ConfigChecker(report)
         self._bound: dict[tuple[str, bool], ResolvedCall | None] = {}
-        self._open: list[str] = []
-        self.resources: dict[str, ResourceUse] = {}
-
-    def read_resources(self) -> None:
-        for item in self._found.resources.values():
-            use = self._resource(item)
-            if use is not None:
-                self.resources[use.name] = use
 
     def resolve(self, call: ast.Call, *, head: bool) -> ResolvedCall | None:
-        if call.module is None:
-            return self._of_bound_step(call, head=head)
-        module = self._module(call.module)
-        if module is None:
+        """A call of a module's step, or of a bound step that is declared."""
+        errors = self._report.error_count
+        started = self._start(call, head=head)
+        if started is None:
             return None
-        signature = module.step(call.name.text, head=head)
-        if signature is None:
-            self._unknown_step(call, module)
-            return None
-        owner = f"`{call.callee}`"
-        settings = self._configs.read(call.config, signature.config, owner, open=signature.config_open)
-        resources = self._resources(call, module, signature, {})
-        complete = self._complete(settings, signature, resources, owner, call.span)
-        return ResolvedCall(call.callee, module, signature, complete, resources, call.span)
+        owner = f"`{call.callee}`" if call.module is not None else f"the step `{call.callee}`"
+        self._resources.require(started.signature, started.resources, owner, started.origin)
+        settings = self._configs.complete(started.settings, started.signature.config, owner, started.origin)
+        broken = started.broken or self._report.error_count > errors
+        return replace(started, settings=settings, broken=broken)
+
+    def check_unused(self, name: str) -> None:
+        """Report the mistakes in a bound step that nothing calls."""
+        call = self._found.steps[name].call
+        written = {pair.key.text for pair in call.config.pairs} if call.config is not None else set()
+        module = self._found.modules.get(call.module.text) if call.module is not None else None
+        reader = module.step(call.name.text, head=True) if module is not None else None
+        fits = reader is None or written <= {f.name for f in reader.config}
+        self.bound_step(name, head=fits)
 
     def bound_step(self, name: str, *, head: bool) -> ResolvedCall | None:
-        """The bound step `name`, at a head or piped into; resolved once for each."""
-        key = (name, head)
-        if key not in self._bound:
-            if name in self._open:
-                item = self._found.steps[name]
-                self._report.error(
-                    "HD0315",
-                    item.name.span,
-                    f"the step `{name}` is bound to itself",
-                    "bind it to a step of a module",
-                )
-                self._bound[key] = None
-            else:
-                self._open.append(name)
-                self._bound[key] = self._bind(self._found.steps[name], head=head)
-                self._open.pop()
-        return self._bound[key]
+        """The bound step `name` as it is at a head or in mid-chain, its settings perhaps not yet complete."""
+        chain: list[str] = []
+        current = name
+        while (current, head) not in self._bound and current not in chain:
+            chain.append(current)
+            call = self._found.steps[current].call
+            if call.module is not None or call.name.text not in self._found.steps:
+                break
+            current = call.name.text
+        else:
+            if current in chain:
+                self._report_circle(chain[chain.index(current) :])
+                self._bound.update(dict.fromkeys(((n, head) for n in chain), None))
+        for bound in reversed(chain):
+            if (bound, head) not in self._bound:
+                self._bound[bound, head] = self._bind(self._found.steps[bound], head=head)
+        return self._bound[name, head]
+
+    def _report_circle(self, names: list[str]) -> None:
+        first = self._found.steps[names[0]].name
+        if len(names) == 1:
+            message = f"the step `{first.text}` is bound to itself"
+        else:
+            message = f"the steps are bound in a circle: {circle(names)}"
+        self._report.error("HD0315", first.span, message, "bind one of them to a step of a module")
 
     def _bind(self, item: ast.StepItem, *, head: bool) -> ResolvedCall | None:
         name = item.name.text
-        inner = self._without_requirements(item.call, head=head)
+        errors = self._report.error_count
+        inner = self._start(item.call, head=head)
         if inner is None:
             return None
-        signature, owner = inner.signature, f"the step `{name}`"
+        signature = inner.signature
         laid = self._configs.overlay(
             self._catalog.overlay("steps", name),
             signature.config,
-            owner,
+            f"the step `{name}`",
             item.name.span,
             open=signature.config_open,
         )
-        return ResolvedCall(
-            name,
-            inner.module,
-            signature,
-            laid.over(inner.settings),
-            inner.resources,
-            item.call.span,
-            bound=name,
+        policy = item.stage.policy
+        return replace(
+            inner,
+            callee=name,
+            settings=laid.over(inner.settings),
+            origin=item.call.span,
             trap=item.stage.trap or inner.trap,
-            policy=item.stage.policy or inner.policy,
+            policies=inner.policies if policy is None else (*inner.policies, policy),
+            broken=inner.broken or self._report.error_count > errors,
         )
 
-    def _without_requirements(self, call: ast.Call, *, head: bool) -> ResolvedCall | None:
+    def _start(self, call: ast.Call, *, head: bool) -> ResolvedCall | None:
         """A call whose settings may still be incomplete, because a call of the bound step can add some."""
         if call.module is None:
-            return self._of_bound_step(call, head=head, complete=False)
+            base = self.bound_step(call.name.text, head=head)
+            return None if base is None else self._over(call, base)
         module = self._module(call.module)
         if module is None:
             return None
         signature = module.step(call.name.text, head=head)
         if signature is None:
-            self._unknown_step(call, module)
+            unknown_step(call, module, self._report)
             return None
+        errors = self._report.error_count
         settings = self._configs.read(
             call.config, signature.config, f"`{call.callee}`", open=signature.config_open
         )
-        resources = self._resources(call, module, signature, {})
-        return ResolvedCall(call.callee, module, signature, settings, resources, call.span)
-
-    def _of_bound_step(self, call: ast.Call, *, head: bool, complete: bool = True) -> ResolvedCall | None:
-        name = call.name.text
-        if name not in self._found.steps:
-            self._unknown_name(call.name)
-            return None
-        self._found.used.add(name)
-        base = self.bound_step(name, head=head)
-        if base is None:
-            return None
-        signature, owner = base.signature, f"the step `{name}`"
-        own = self._configs.read(call.config, signature.config, owner, open=signature.config_open)
-        settings = own.over(base.settings)
-        resources = self._resources(call, base.module, signature, base.resources)
-        if complete:
-            settings = self._complete(settings, signature, resources, owner, call.span)
+        resources = self._resources.bind(call, module, signature, {})
+        broken = self._report.error_count > errors
         return ResolvedCall(
-            call.callee, base.module, signature, settings, resources, call.span, name, base.trap, base.policy
+            call.callee, module, signature, settings, resources, call.span, call.span, broken=broken
         )
 
-    def _complete(
-        self,
-        settings: Settings,
-        signature: StepSignature,
-        resources: Mapping[str, str],
-        owner: str,
-        span: Span,
-    ) -> Settings:
-        for slot in signature.slots:
-            if slot.required and slot.name not in resources:
-                known = [r.name for r in self.resources.values() if r.signature.name == slot.resource]
-                help = f"write `<{slot.name}={known[0] if known else '…'}>` before it"
-                self._report.error("HD0803", span, f"{owner} needs a resource for `{slot.name}`", help)
-        return self._configs.complete(settings, signature.config, owner, span)
+    def _over(self, call: ast.Call, base: ResolvedCall) -> ResolvedCall:
+        """A call of a bound step: its own settings and resources over those of the step."""
+        errors = self._report.error_count
+        signature = base.signature
+        own = self._configs.read(
+            call.config, signature.config, f"the step `{call.callee}`", open=signature.config_open
+        )
+        resources = self._resources.bind(call, base.module, signature, base.resources)
+        plain = call.config is None and call.ref is None
+        return replace(
+            base,
+            callee=call.callee,
+            settings=own.over(base.settings),
+            resources=resources,
+            span=call.span,
+            origin=base.origin if plain else call.span,
+            broken=base.broken or self._report.error_count > errors,
+        )
 
     def _module(self, name: ast.Ident) -> ModuleSignature | None:
         if name.text not in self._found.modules:
-            if name.text in self._found.broken:
-                return None
-            known = self._found.modules
-            hint = near_or_known(name.text, known, "imports")
-            if "did you mean" not in hint:
-                hint = f'import it: import "…/{name.text}"'
-            fix = rename_fix(name.text, known, name.span)
-            self._report.error("HD0301", name.span, f"there is no import `{name.text}`", hint, fix=fix)
+            unknown_module(name, self._found, self._catalog, self._report)
             return None
-        self._found.used.add(name.text)
         return self._found.modules[name.text]
-
-    def _unknown_step(self, call: ast.Call, module: ModuleSignature) -> None:
-        known = {**module.steps, **module.readers}
-        hint = near_or_known(call.name.text, known, "steps")
-        fix = rename_fix(call.name.text, known, call.name.span)
-        self._report.error(
-            "HD0302", call.name.span, f'"{module.path}" has no step `{call.name.text}`', hint, fix=fix
-        )
-
-    def _unknown_name(self, name: ast.Ident) -> None:
-        if name.text in self._found.broken:
-            return
-        hint = near_or_known(name.text, self._found.steps, "steps")
-        if "did you mean" not in hint:
-            hint = f"declare it: step {name.text} = …"
-        fix = rename_fix(name.text, self._found.steps, name.span)
-        self._report.error("HD0301", name.span, f"there is no step `{name.text}`", hint, fix=fix)
-
-    def _resources(
-        self, call: ast.Call, module: ModuleSignature, signature: StepSignature, below: Mapping[str, str]
-    ) -> dict[str, str]:
-        bound = dict(below)
-        slots = {slot.name: slot for slot in signature.slots}
-        for binding in call.ref.bindings if call.ref else ():
-            slot = slots.get(binding.slot.text)
-            self._found.used.add(binding.resource.text)
-            if slot is None:
-                hint = near_or_known(binding.slot.text, slots, "slots")
-                fix = rename_fix(binding.slot.text, slots, binding.slot.span)
-                self._report.error(
-                    "HD0801",
-                    binding.slot.span,
-                    f"`{call.callee}` has no slot `{binding.slot.text}`",
-                    hint,
-                    fix=fix,
-                )
-                continue
-            bound[slot.name] = binding.resource.text
-            self._check_resource(binding.resource, slot.resource, module)
-        return bound
-
-    def _check_resource(self, name: ast.Ident, wanted: str, module: ModuleSignature) -> None:
-        if name.text not in self._found.resources:
-            if name.text not in self._found.broken:
-                hint = near_or_known(name.text, self._found.resources, "resources")
-                fix = rename_fix(name.text, self._found.resources, name.span)
-                self._report.error("HD0303", name.span, f"there is no resource `{name.text}`", hint, fix=fix)
-            return
-        use = self.resources.get(name.text)
-        if use is None:
-            return
-        if use.signature.name != wanted or use.module.namespace != module.namespace:
-            found = f"{use.module.path}.{use.signature.name}"
-            self._report.error(
-                "HD0802",
-                name.span,
-                f"`{name.text}` is a `{found}`, where a `{module.path}.{wanted}` is wanted",
-                "bind a resource of that type",
-            )
-
-    def _resource(self, item: ast.ResourceItem) -> ResourceUse | None:
-        call = item.call
-        if call.module is None:
-            self._report.error(
-                "HD0303",
-                call.span,
-                f"`{call.name.text}` is no resource type",
-                "write it as module.type, like `pg.connection {…}`",
-            )
-            return None
-        module = self._module(call.module)
-        if module is None:
-            return None
-        signature = module.resources.get(call.name.text)
-        if signature is None:
-            hint = near_or_known(call.name.text, module.resources, "resource types")
-            fix = rename_fix(call.name.text, module.resources, call.name.span)
-            self._report.error(
-                "HD0303",
-                call.name.span,
-                f'"{module.path}" has no resource type `{call.name.text}`',
-                hint,
-                fix=fix,
-            )
-            return None
-        name = item.name.text
-        owner = f"the resource `{name}`"
-        settings = self._configs.read(call.config, signature.config, owner, open=signature.config_open)
-        laid = self._configs.overlay(
-            self._catalog.overlay("resources", name),
-            signature.config,
-            owner,
-            item.name.span,
-            open=signature.config_open,
-        )
-        complete = self._configs.complete(laid.over(settings), signature.config, owner, call.span)
-        return ResourceUse(name, module, signature, complete.values, item.span, complete.spans)

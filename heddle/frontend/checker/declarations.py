@@ -1,14 +1,13 @@
 """What a program declares: imports with their modules, resources, bound steps, handlers, workflows.
 
 `declare` reads the items once and reports collisions; the rest of the checker looks names up here.
-`used` remembers which were, for the warnings about unused items.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
-from typing import TypeAlias, assert_never
+from typing import Literal, TypeAlias, assert_never
 
 from heddle.core.signature import ModuleSignature
 from heddle.diagnostics import Diagnostic, Fix, Label, Span
@@ -17,12 +16,16 @@ from heddle.frontend.catalog import Catalog, CatalogProblem
 from heddle.frontend.checker.report import Report
 
 IO_MODULE = "std/io"
+Kind: TypeAlias = Literal["a resource", "a step", "a handler", "a workflow", "a policy", "an import"]
 Named: TypeAlias = ast.ResourceItem | ast.StepItem | ast.HandlerItem | ast.WorkflowItem | ast.PolicyItem
 
 
 @dataclass
 class Declarations:
-    """`modules` maps an import's name to its module, None when it could not be found (that is reported)."""
+    """`modules` maps an import's name to its module, None when it could not be found (that is reported).
+
+    `broken` are names whose declaration a syntax error has hidden: their uses are no second mistake.
+    """
 
     modules: dict[str, ModuleSignature | None] = field(default_factory=dict)
     imports: dict[str, ast.Import] = field(default_factory=dict)
@@ -32,7 +35,21 @@ class Declarations:
     workflows: dict[str, ast.WorkflowItem] = field(default_factory=dict)
     policies: dict[str, ast.PolicyItem] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
-    used: set[str] = field(default_factory=set)
+
+    def kind_of(self, name: str) -> Kind | None:
+        """What the name was declared as, for messages about its use as something else."""
+        kinds: tuple[tuple[Kind, Container[str]], ...] = (
+            ("a resource", self.resources),
+            ("a step", self.steps),
+            ("a handler", self.handlers),
+            ("a workflow", self.workflows),
+            ("a policy", self.policies),
+            ("an import", self.modules),
+        )
+        for kind, items in kinds:
+            if name in items:
+                return kind
+        return None
 
 
 def declare(program: ast.Program, catalog: Catalog, report: Report) -> Declarations:
@@ -42,7 +59,7 @@ def declare(program: ast.Program, catalog: Catalog, report: Report) -> Declarati
     for item in program.items:
         match item:
             case ast.Import():
-                if _is_new(item.name, item.span, places, report):
+                if _is_new(item.name, (item.alias or item.path).span, places, report):
                     _import(item, found, catalog, report)
             case ast.TestItem():
                 report.error(
@@ -98,9 +115,7 @@ def _import(item: ast.Import, found: Declarations, catalog: Catalog, report: Rep
     found.imports[item.name] = item
     if isinstance(module, CatalogProblem):
         span = item.path.span
-        report.extend(
-            [Diagnostic(module.code, module.severity, module.message, report.source, span, module.help)]
-        )
+        report.extend([Diagnostic(module.code, "error", module.message, report.source, span, module.help)])
         found.modules[item.name] = None
     else:
         found.modules[item.name] = module
@@ -112,24 +127,24 @@ def _standard_io(found: Declarations, catalog: Catalog) -> None:
     found.modules["io"] = module
 
 
-def report_unused(found: Declarations, report: Report) -> None:
-    for kind, name, span, whole in _unused(found):
+def report_unused(found: Declarations, used: Container[str], report: Report) -> None:
+    for kind, name, span, whole in _unused(found, used):
         fix = Fix(f"take the {kind} out", ((whole, ""),))
         report.warning(
             "HD0310", span, f"the {kind} `{name}` is never used", "take it out, or use it", fix=fix
         )
 
 
-def _unused(found: Declarations) -> Iterator[tuple[str, str, Span, Span]]:
-    for name, imported in found.imports.items():
-        if name not in found.used and found.modules[name] is not None:
-            yield "import", name, (imported.alias or imported.path).span, imported.span
+def _unused(found: Declarations, used: Container[str]) -> Iterator[tuple[str, str, Span, Span]]:
+    for name, item in found.imports.items():
+        if name not in used and found.modules[name] is not None:
+            yield "import", name, (item.alias or item.path).span, item.span
     for kind, items in (
         ("resource", found.resources),
         ("step", found.steps),
         ("handler", found.handlers),
         ("policy", found.policies),
     ):
-        for name, item in items.items():
-            if name not in found.used:
-                yield kind, name, item.name.span, item.span
+        for name, declared in items.items():
+            if name not in used:
+                yield kind, name, declared.name.span, declared.span

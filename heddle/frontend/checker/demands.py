@@ -7,70 +7,114 @@ it as an int make it a row with `user_id: int` in it, which the source can then 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import pyarrow as pa
 
-from heddle.core.types import Column, RowType
+from heddle.core.types import Column, RowType, type_name, widens
+from heddle.diagnostics import Label, Span
 from heddle.frontend.checker.drafts import AnyDraft, QueryDraft, StepDraft
+from heddle.frontend.checker.report import Report
 
-Wanted = dict[str, pa.DataType | None]
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """A column that is needed, as `type` once a step has said so; `callee` and `place` are that step's."""
+
+    type: pa.DataType | None
+    callee: str
+    place: Span
 
 
-def settle_open_rows(ordered: Iterable[AnyDraft]) -> None:
+_UNTYPED = Demand(None, "", Span(0, 0))
+
+
+def settle_open_rows(ordered: Iterable[AnyDraft], report: Report) -> None:
     """Give open sources the columns that are demanded of them, and queries the types found that way."""
-    drafts = list(ordered)
-    wanted: dict[AnyDraft, Wanted] = {draft: {} for draft in drafts}
-    for draft in reversed(drafts):
-        match draft:
-            case StepDraft(piped=None):
-                if draft.row is not None and draft.row.open:
-                    draft.row = _with_wanted(draft.row, wanted[draft])
-            case StepDraft(piped=below) if below is not None:
-                _ask_of_input(draft, below, wanted)
-            case QueryDraft():
-                draft.row = _typed(draft.row, wanted[draft])
-                _ask_through_query(draft, wanted)
-            case _:
-                continue
+    _Settling(list(ordered), report).settle()
 
 
-def _ask_of_input(draft: StepDraft, below: AnyDraft, wanted: dict[AnyDraft, Wanted]) -> None:
-    for column in draft.call.signature.input:
-        _ask(wanted[below], column.name, column.type)
-    signature = draft.call.signature
-    if signature.passthrough and signature.output is not None:
-        for name, type_ in wanted[draft].items():
-            if signature.output.column(name) is None:
-                _ask(wanted[below], name, type_)
+class _Settling:
+    def __init__(self, drafts: list[AnyDraft], report: Report) -> None:
+        self._drafts = drafts
+        self._report = report
+        self._wanted: dict[AnyDraft, dict[str, Demand]] = {draft: {} for draft in drafts}
+
+    def settle(self) -> None:
+        for draft in reversed(self._drafts):
+            match draft:
+                case StepDraft(piped=None):
+                    if draft.row is not None and draft.row.open:
+                        draft.row = self._with_wanted(draft, draft.row)
+                case StepDraft(piped=below) if below is not None:
+                    self._ask_of_input(draft, below)
+                case QueryDraft():
+                    draft.row = self._typed(draft, draft.row)
+                    self._ask_through_query(draft)
+                case _:
+                    continue
+
+    def _ask_of_input(self, draft: StepDraft, below: AnyDraft) -> None:
+        signature = draft.call.signature
+        for column in signature.input:
+            self._ask(below, column.name, Demand(column.type, draft.call.callee, draft.call.span))
+        if signature.passthrough and signature.output is not None and not signature.output_from_config:
+            for name, demand in self._wanted[draft].items():
+                if signature.output.column(name) is None:
+                    self._ask(below, name, demand)
+
+    def _ask_through_query(self, draft: QueryDraft) -> None:
+        for name, demand in self._wanted[draft].items():
+            if name in draft.lineage:
+                below, column = draft.lineage[name]
+                self._ask(below, column, demand)
+        for below, names in draft.demands.items():
+            for name in sorted(names):
+                self._ask(below, name, _UNTYPED)
+
+    def _ask(self, below: AnyDraft, name: str, new: Demand) -> None:
+        wanted = self._wanted[below]
+        known = wanted.get(name, _UNTYPED)
+        wanted[name] = self._both(below, name, known, new)
+
+    def _both(self, below: AnyDraft, name: str, first: Demand, second: Demand) -> Demand:
+        """The narrower of two demands, which satisfies both."""
+        if second.type is None or first.type is None:
+            return first if second.type is None else second
+        if widens(first.type, second.type):
+            return first
+        if not widens(second.type, first.type) and _is_unknown(below, name):
+            self._conflict(name, *sorted((first, second), key=lambda demand: demand.place))
+        return second
+
+    def _conflict(self, name: str, first: Demand, second: Demand) -> None:
+        self._report.error(
+            "HD0506",
+            second.place,
+            f"`{second.callee}` takes `{name}` as {type_name(second.type)}, and `{first.callee}` takes the "
+            f"same column as {type_name(first.type)}",
+            f'convert it before one of them: col.cast {{ {name}: "{type_name(second.type)}" }}',
+            labels=(Label(first.place, f"`{name}` is {type_name(first.type)} here"),),
+        )
+
+    def _with_wanted(self, draft: AnyDraft, row: RowType) -> RowType:
+        new = [Column(name, d.type) for name, d in self._wanted[draft].items() if row.column(name) is None]
+        return self._typed(draft, row.with_columns(new)) or row
+
+    def _typed(self, draft: AnyDraft, row: RowType | None) -> RowType | None:
+        """The row with types where it had none."""
+        if row is None:
+            return None
+        wanted = self._wanted[draft]
+        found = [
+            Column(c.name, wanted[c.name].type, c.nullable)
+            for c in row
+            if c.type is None and c.name in wanted and wanted[c.name].type is not None
+        ]
+        return row.with_columns(found) if found else row
 
 
-def _ask_through_query(draft: QueryDraft, wanted: dict[AnyDraft, Wanted]) -> None:
-    for name, type_ in wanted[draft].items():
-        if name in draft.lineage:
-            below, column = draft.lineage[name]
-            _ask(wanted[below], column, type_)
-    for below, names in draft.demands.items():
-        for name in sorted(names):
-            _ask(wanted[below], name, None)
-
-
-def _ask(wanted: Wanted, name: str, type_: pa.DataType | None) -> None:
-    if wanted.get(name) is None:
-        wanted[name] = type_
-
-
-def _with_wanted(row: RowType, wanted: Wanted) -> RowType:
-    new = [Column(name, type_) for name, type_ in wanted.items() if row.column(name) is None]
-    return _typed(row.with_columns(new), wanted) or row
-
-
-def _typed(row: RowType | None, wanted: Wanted) -> RowType | None:
-    """The row with types where it had none."""
-    if row is None:
-        return None
-    found = [
-        Column(c.name, wanted[c.name], c.nullable)
-        for c in row
-        if c.type is None and wanted.get(c.name) is not None
-    ]
-    return row.with_columns(found) if found else row
+def _is_unknown(draft: AnyDraft, name: str) -> bool:
+    """Whether demands are all that is known of a column; else the edges have been checked."""
+    column = draft.row.column(name) if draft.row is not None else None
+    return column is None or column.type is None

@@ -1,6 +1,6 @@
 """Drafts: the relations of a program with their names resolved, before they have rows.
 
-`statements.py` makes them, `typing.py` gives each a row; a draft becomes one node of the typed program.
+`statements.py` makes them, `rows.py` gives each a row, and `nodes.py` makes each a node of the typed program.
 """
 
 from __future__ import annotations
@@ -68,16 +68,30 @@ class QueryDraft(Draft):
     reduces: bool = field(default=True, init=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """A step in a join whose statement has free parameters; `keys` are the pairs of columns that the join
+    compares: of the rows that it is joined to, and of the step."""
+
+    keys: tuple[tuple[str, str], ...]
+
+
 @dataclass(eq=False)
 class StepDraft(Draft):
-    """`joined`: it stands in a query's from or join, and is evaluated once for the program."""
+    """`key_span` is where its own policy names an idempotency key."""
 
     call: ResolvedCall
     piped: AnyDraft | None
     trap: str | None
     policy: Policy
-    joined: bool
+    key_span: Span | None = field(default=None, init=False)
+    lookup: Lookup | None = field(default=None, init=False)
     parameters: tuple[ParamBinding, ...] = field(default=(), init=False)
+
+    @property
+    def gives_nothing(self) -> bool:
+        """It is a sink without output."""
+        return self.call.signature.output is None and not self.call.signature.output_from_config
 
 
 AnyDraft: TypeAlias = TableDraft | ErrorsDraft | BrokenDraft | QueryDraft | StepDraft

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
-from heddle.core.config import ConfigError, ConfigField, ConfigType, convert
-from heddle.core.types import RowType, TypeSyntaxError, parse_type
-from heddle.diagnostics import Span
+import pyarrow as pa
+
+from heddle.core.config import ConfigField
+from heddle.core.types import SCALAR_TYPE_NAMES, RowType, TypeSyntaxError, parse_type, type_name
+from heddle.diagnostics import Label, Span
 from heddle.frontend import ast
 from heddle.frontend.catalog import Catalog
-from heddle.frontend.checker.configs import Settings
+from heddle.frontend.checker.calls import ResolvedCall
+from heddle.frontend.checker.drafts import Lookup
+from heddle.frontend.checker.lookups import lookup_column, names_in_statement, statements_of
 from heddle.frontend.checker.report import Report
-from heddle.frontend.typed import ConfigData, ParamBinding, Parameter, ParamRef
-
-_IN_STATEMENT = re.compile(
-    r"'(?:[^']|'')*'|\"[^\"]*\"|--[^\n]*|/\*.*?\*/|@@\w+|[\w.]@|@(?P<name>[A-Za-z_][A-Za-z0-9_]*)", re.DOTALL
-)
-
-
-def names_in_statement(text: str) -> tuple[str, ...]:
-    """The parameters of a SQL text in order; quoted parts, comments, `@@x` and `a@b` are not parameters."""
-    names = (found["name"] for found in _IN_STATEMENT.finditer(text))
-    return tuple(dict.fromkeys(name for name in names if name))
+from heddle.frontend.typed import ConfigData, EnvRef, ParamBinding, Parameter, ParamRef, SecretRef
 
 
 class Parameters:
@@ -32,119 +26,194 @@ class Parameters:
         self._given = catalog.parameters()
         self._report = report
         self._found: dict[str, Parameter] = {}
+        self._declared: dict[str, ast.Param] = {}
+        self._used: set[str] = set()
 
     def declare(self, workflow: ast.WorkflowItem) -> None:
+        own: dict[str, Span] = {}
         for param in workflow.params:
-            kind = _config_type(param.type_text)
-            try:
-                parse_type(param.type_text)
-            except TypeSyntaxError as error:
-                self._report.error(
-                    "HD0805",
-                    param.type_span,
-                    f"`{param.name.text}` has no type: {error}",
-                    "write one like int, string or date",
-                )
-            default = _literal(param.default)
-            name = param.name.text
-            given = self._given.get(name)
-            if param.default is not None:
-                self._check(default, kind, param)
-            bound = name in self._given or param.default is not None
-            self._found[name] = Parameter(
-                name, param.type_text, bound, given if name in self._given else default, param.span
-            )
+            name, before = param.name.text, self._declared.get(param.name.text)
+            if name in own:
+                label = Label(own[name], "declared here first")
+                message = f"the parameter `{name}` is declared twice"
+                self._report.error("HD0305", param.name.span, message, "rename one of them", labels=(label,))
+            elif before is None:
+                self._declared[name] = param
+                self._declare(param)
+            elif not _same(before, param):
+                self._differs(param, before)
+            own.setdefault(name, param.name.span)
 
-    def use(self, name: str, span: Span) -> None:
-        if name not in self._found:
-            self._found[name] = Parameter(name, "string", name in self._given, self._given.get(name), span)
+    def use_in(
+        self,
+        settings: Mapping[str, ConfigData],
+        fields: Iterable[ConfigField],
+        spans: Mapping[str, Span],
+        whole: Span,
+    ) -> None:
+        """Note the parameters that settings refer to; `whole` is the place of settings without a span."""
+        kinds = {f.name: f.type.kind for f in fields}
+        for name, value in settings.items():
+            for parameter in _references(value):
+                kind = kinds.get(name, "string")
+                type_text = kind if kind in ("int", "float", "bool") else "string"
+                self._use(parameter, spans.get(name, whole), type_text)
 
-    def use_in(self, value: ConfigData, span: Span) -> None:
-        """Note the parameters that a setting refers to."""
-        for name in _workflow_names(value):
-            self.use(name, span)
+    def bind(
+        self, call: ResolvedCall, piped: RowType | None, lookup: Lookup | None, probe: Iterable[RowType]
+    ) -> tuple[ParamBinding, ...]:
+        """Where the parameters in a call's statements take their values: from what is piped in, from the
+        rows that a lookup is joined to, else from the run."""
+        spans = call.settings.spans
+        self.use_in(call.settings.values, call.signature.config, spans, call.span)
+        rows = tuple(probe)
+        bindings: list[ParamBinding] = []
+        for setting, text in statements_of(call):
+            names = names_in_statement(text)
+            for name in names:
+                joined = None if lookup is None else self._joined(name, lookup, text, len(names) == 1, rows)
+                if self._is_column_of(piped, name):
+                    bindings.append(ParamBinding(name, "piped", name))
+                elif joined is not None:
+                    bindings.append(ParamBinding(name, "joined", joined))
+                else:
+                    self._use(name, spans.get(setting, call.span), "string")
+                    bindings.append(ParamBinding(name, "workflow", name))
+        return tuple(bindings)
 
     def result(self) -> dict[str, Parameter]:
-        for parameter in self._found.values():
+        """All parameters; those without a value and those that nothing uses are warned about."""
+        for name, param in self._declared.items():
+            if name not in self._used:
+                self._report.warning(
+                    "HD0310",
+                    param.name.span,
+                    f"the parameter `{name}` is never used",
+                    f'take it out, or write "@{name}" where its value belongs',
+                )
+        for name in self._found.keys() & self._used:
+            parameter = self._found[name]
             if not parameter.bound:
                 self._report.warning(
                     "HD0804",
                     parameter.span,
-                    f"the parameter `@{parameter.name}` has no value yet",
-                    f"a run needs one: --param {parameter.name}=…",
+                    f"the parameter `@{name}` has no value yet",
+                    f"a run needs one: --param {name}=…",
                 )
-        return dict(self._found)
+        return {name: p for name, p in self._found.items() if name in self._used or p.bound}
 
-    def bind(
-        self,
-        settings: Settings,
-        fields: tuple[ConfigField, ...],
-        span: Span,
-        input_row: RowType | None,
-        *,
-        joined: bool,
-    ) -> tuple[ParamBinding, ...]:
-        """Where the parameters of a call take their values; `joined`: the call stands in from or join."""
-        bindings: list[ParamBinding] = []
-        for setting in fields:
-            value = settings.values.get(setting.name)
-            where = settings.spans.get(setting.name, span)
-            self.use_in(value, where)
-            if setting.type.kind != "statement" or not isinstance(value, str):
-                continue
-            for name in names_in_statement(value):
-                bindings.append(self._binding(name, where, input_row, joined=joined))
-        return tuple(bindings)
+    def _use(self, name: str, span: Span, type_text: str) -> None:
+        self._used.add(name)
+        if name not in self._found:
+            self._found[name] = Parameter(name, type_text, name in self._given, self._given.get(name), span)
 
-    def _binding(self, name: str, span: Span, input_row: RowType | None, *, joined: bool) -> ParamBinding:
-        if input_row is not None and (input_row.column(name) is not None or input_row.open):
-            return ParamBinding(name, "piped", name)
-        if joined:
-            return ParamBinding(name, "joined", name)
-        self.use(name, span)
-        return ParamBinding(name, "workflow", name)
+    def _is_column_of(self, row: RowType | None, name: str) -> bool:
+        """A declared parameter wins over a column that an open row may have."""
+        if row is None:
+            return False
+        return row.column(name) is not None or (row.open and name not in self._declared)
 
-    def _check(self, value: ConfigData, kind: ConfigType, param: ast.Param) -> None:
-        assert param.default is not None
-        if isinstance(value, bool | int | float | str) or value is None:
-            try:
-                convert(value, kind, text=True)
-            except ConfigError as error:
-                self._report.error(
-                    "HD0805",
-                    param.default.span,
-                    f"the value of `{param.name.text}` does not fit its type: {error}",
-                )
+    def _joined(
+        self, name: str, lookup: Lookup, statement: str, single: bool, rows: tuple[RowType, ...]
+    ) -> str | None:
+        """The column of the probe side; a declared parameter wins over one that an open row may have."""
+        if name in self._declared:
+            rows = tuple(replace(row, open=False) for row in rows)
+        return lookup_column(name, lookup.keys, statement, single, rows)
+
+    def _declare(self, param: ast.Param) -> None:
+        name = param.name.text
+        type_ = self._type(param)
+        default = _literal(param.default)
+        if param.default is not None and type_ is not None:
+            self._check(default, type_, f"the default of `{name}`", param.default.span)
+        if name in self._given and type_ is not None:
+            self._check(self._given[name], type_, f"the value given for `@{name}`", param.span)
+        value = self._given.get(name, default)
+        bound = name in self._given or param.default is not None
+        self._found[name] = Parameter(name, param.type_text, bound, value, param.span)
+
+    def _type(self, param: ast.Param) -> pa.DataType | None:
+        try:
+            type_, _ = parse_type(param.type_text)
+        except TypeSyntaxError as error:
+            help = f"write one of: {', '.join(SCALAR_TYPE_NAMES)}"
+            self._report.error("HD0805", param.type_span, f"`{param.name.text}` has no type: {error}", help)
+            return None
+        if pa.types.is_nested(type_):
+            message = f"`{param.name.text}` is {param.type_text}, and a parameter is a single value"
+            help = f"make it one of: {', '.join(SCALAR_TYPE_NAMES)}"
+            self._report.error("HD0805", param.type_span, message, help)
+            return None
+        return type_
+
+    def _check(self, value: ConfigData, type_: pa.DataType, what: str, span: Span) -> None:
+        if value is None or isinstance(value, EnvRef | SecretRef | ParamRef):
+            return
+        if not _fits(value, type_):
+            help = f"give it {_EXAMPLES.get(type_name(type_), 'such a value')}"
+            self._report.error("HD0805", span, f"{what} is no {type_name(type_)}", help)
+
+    def _differs(self, param: ast.Param, before: ast.Param) -> None:
+        name = param.name.text
+        self._report.error(
+            "HD0807",
+            param.name.span,
+            f"the parameter `{name}` is declared in two ways",
+            "a parameter has one type and one default in a program: make them alike, or rename one",
+            labels=(Label(before.name.span, "declared here first"),),
+        )
 
 
-def _workflow_names(value: ConfigData) -> Iterator[str]:
+_EXAMPLES: Mapping[str, str] = {
+    "int": "a whole number, like 10",
+    "float": "a number, like 0.5",
+    "bool": "true or false",
+    "date": 'a date, like "2026-01-31"',
+    "timestamp": 'a time, like "2026-01-31T12:00:00Z"',
+    "string": 'text in quotes, like "text"',
+}
+
+
+def _same(one: ast.Param, other: ast.Param) -> bool:
+    return one.type_text == other.type_text and _literal(one.default) == _literal(other.default)
+
+
+def _fits(value: ConfigData, type_: pa.DataType) -> bool:
+    """Whether a value, perhaps a text from the command line, can be read as the type.
+
+    Arrow reads no durations: those are checked when they are used.
+    """
+    if pa.types.is_string(type_) or pa.types.is_binary(type_) or pa.types.is_duration(type_):
+        return isinstance(value, str)
+    if not isinstance(value, bool | int | float | str):
+        return False
+    try:
+        pa.scalar(value).cast(type_)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return False
+    return True
+
+
+def _references(value: ConfigData) -> Iterator[str]:
     match value:
         case ParamRef(name=name):
             yield name
         case list():
             for item in value:
-                yield from _workflow_names(item)
+                yield from _references(item)
         case dict():
             for item in value.values():
-                yield from _workflow_names(item)
-
-
-def _config_type(type_text: str) -> ConfigType:
-    nullable = type_text.endswith("?")
-    match type_text.rstrip("?"):
-        case "int":
-            return ConfigType("int", nullable=nullable)
-        case "float":
-            return ConfigType("float", nullable=nullable)
-        case "bool":
-            return ConfigType("bool", nullable=nullable)
-        case _:
-            return ConfigType("string", nullable=nullable)
+                yield from _references(item)
 
 
 def _literal(value: ast.Value | None) -> ConfigData:
     match value:
         case ast.StringValue(value=plain) | ast.NumberValue(value=plain) | ast.BoolValue(value=plain):
             return plain
+        case ast.EnvValue(name=name):
+            return EnvRef(name)
+        case ast.SecretValue(name=name):
+            return SecretRef(name)
         case _:
             return None

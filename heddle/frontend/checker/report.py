@@ -1,16 +1,39 @@
-"""Where the checker's findings are collected, each about a span of one source."""
+"""Where the checker's findings are collected, each about a span of one source.
+
+The same finding about the same place is kept once, however often the checker comes by.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from heddle.diagnostics import Diagnostic, Fix, Label, Severity, Source, Span, did_you_mean
 
+SUGGESTIONS_MAX: Final = 64
+"""Searches for a near name in one check. One over many names is slow, and nobody reads so many."""
+
+NAMES_SHOWN_MAX: Final = 12
+"""Known names that a message lists when none is near."""
+
+
+CIRCLE_SHOWN_MAX: Final = 6
+"""Names that a message shows of a circle."""
+
 
 class Report:
+    """`error_count` counts every error met, repeated ones too, so that a caller sees whether it met one.
+
+    `suggested` are the names that unknown ones were probably meant to be: they count as used.
+    """
+
     def __init__(self, source: Source) -> None:
         self.source = source
         self.diagnostics: list[Diagnostic] = []
+        self.error_count = 0
+        self.suggested: set[str] = set()
+        self._seen: set[tuple[str, int, int, str]] = set()
+        self._searches = 0
 
     def error(
         self,
@@ -29,8 +52,40 @@ class Report:
     ) -> None:
         self._add(code, "warning", span, message, help, fix, ())
 
+    def unknown(
+        self,
+        code: str,
+        span: Span,
+        message: str,
+        known: Iterable[str],
+        what: str,
+        *,
+        name: str,
+        otherwise: str | None = None,
+    ) -> str | None:
+        """An unknown name. The help is the nearest known one, else `otherwise`, else the known `what`.
+
+        Gives the nearest name.
+        """
+        near, listed = self._near(name, known)
+        if near is not None:
+            self.suggested.add(near)
+            fix = Fix(f"write `{near}`", ((span, near),))
+            self.error(code, span, message, f"did you mean `{near}`?", fix=fix)
+        else:
+            self.error(code, span, message, otherwise or _known(listed, what))
+        return near
+
     def extend(self, diagnostics: Iterable[Diagnostic]) -> None:
-        self.diagnostics.extend(diagnostics)
+        for d in diagnostics:
+            self._keep(d)
+
+    def _near(self, name: str, known: Iterable[str]) -> tuple[str | None, list[str]]:
+        self._searches += 1
+        if self._searches > SUGGESTIONS_MAX:
+            return None, []
+        names = sorted(set(known))
+        return did_you_mean(name, names), names
 
     def _add(
         self,
@@ -42,20 +97,25 @@ class Report:
         fix: Fix | None,
         labels: tuple[Label, ...],
     ) -> None:
-        self.diagnostics.append(Diagnostic(code, severity, message, self.source, span, help, fix, labels))
+        self._keep(Diagnostic(code, severity, message, self.source, span, help, fix, labels))
+
+    def _keep(self, diagnostic: Diagnostic) -> None:
+        self.error_count += diagnostic.severity == "error"
+        span = diagnostic.span
+        key = (diagnostic.code, span.start, span.end, diagnostic.message)
+        if key not in self._seen:
+            self._seen.add(key)
+            self.diagnostics.append(diagnostic)
 
 
-def near_or_known(name: str, known: Iterable[str], what: str) -> str:
-    """A hint for an unknown name: the nearest one, else all there are."""
-    names = sorted(set(known))
-    near = did_you_mean(name, names)
-    if near is not None:
-        return f"did you mean `{near}`?"
+def circle(names: list[str]) -> str:
+    """Names that lead to each other, for messages: `a -> b -> a`."""
+    middle = names if len(names) <= CIRCLE_SHOWN_MAX else [*names[:CIRCLE_SHOWN_MAX], "…"]
+    return " -> ".join([*middle, names[0]])
+
+
+def _known(names: list[str], what: str) -> str | None:
     if not names:
         return f"there are no {what} here"
-    return f"{what}: {', '.join(names[:12])}" + (", …" if len(names) > 12 else "")
-
-
-def rename_fix(name: str, known: Iterable[str], span: Span) -> Fix | None:
-    near = did_you_mean(name, sorted(set(known)))
-    return Fix(f"write `{near}`", ((span, near),)) if near else None
+    more = ", …" if len(names) > NAMES_SHOWN_MAX else ""
+    return f"{what}: {', '.join(names[:NAMES_SHOWN_MAX])}{more}"

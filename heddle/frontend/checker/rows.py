@@ -13,6 +13,7 @@ from typing import assert_never
 from heddle.core.types import OPEN_ROW, RowType
 from heddle.diagnostics import Diagnostic, Source
 from heddle.frontend.catalog import Catalog
+from heddle.frontend.checker.calls import ResolvedCall
 from heddle.frontend.checker.drafts import (
     AnyDraft,
     BrokenDraft,
@@ -80,6 +81,7 @@ class RowTyping:
                 for reader in readers[query]:
                     if not isinstance(reader, QueryDraft) and waiting[reader] == 0:
                         ready.append(reader)
+        self._bind_lookups(every)
 
     def _wave(
         self,
@@ -117,24 +119,41 @@ class RowTyping:
             self._compiler.declare(draft.key, draft.row)
 
     def _type_step(self, draft: StepDraft) -> None:
-        call = draft.call
-        input_row = draft.piped.row if draft.piped is not None else None
-        draft.parameters = self._parameters.bind(
-            call.settings, call.signature.config, call.span, input_row, joined=draft.joined
-        )
-        if input_row is not None:
-            check_edge(call, input_row, self._report)
+        call, below = draft.call, draft.piped
+        input_row = below.row if below is not None else None
+        if draft.lookup is None:
+            draft.parameters = self._parameters.bind(call, input_row, None, ())
+        if below is not None:
+            check_edge(draft, below, self._report)
         inferred: RowType | None = None
         if call.signature.output_from_config:
-            inferred, problem = self._catalog.infer_row(
-                call.module, call.signature, call.settings.values, input_row
-            )
-            if problem is not None:
-                finding = Diagnostic(
-                    problem.code, problem.severity, problem.message, self._source, call.span, problem.help
-                )
-                self._report.extend([finding])
+            inferred = OPEN_ROW if call.broken else self._infer(call, input_row)
         draft.row = output_row(call, input_row, inferred)
+
+    def _infer(self, call: ResolvedCall, input_row: RowType | None) -> RowType:
+        settings = call.settings
+        row, problem = self._catalog.infer_row(call.module, call.signature, settings.values, input_row)
+        if problem is not None:
+            span = settings.spans.get(problem.setting or "", call.origin)
+            self._report.extend(
+                [
+                    Diagnostic(
+                        problem.code, problem.severity, problem.message, self._source, span, problem.help
+                    )
+                ]
+            )
+        return row
+
+    def _bind_lookups(self, drafts: Iterable[AnyDraft]) -> None:
+        """Lookups take their values from the other inputs of their query, whose rows are known by now."""
+        for draft in drafts:
+            if not isinstance(draft, QueryDraft):
+                continue
+            inputs = inputs_of(draft)
+            for below in inputs:
+                if isinstance(below, StepDraft) and below.lookup is not None:
+                    probe = [other.row for other in inputs if other is not below and other.row is not None]
+                    below.parameters = self._parameters.bind(below.call, None, below.lookup, probe)
 
     def _compile(self, wave: list[QueryDraft]) -> None:
         requests = [

@@ -3,113 +3,107 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeAlias
+from typing import Final, TypeAlias, assert_never
 
 import pyarrow as pa
 
 from heddle.core.types import Column, RowType, type_name
-from heddle.diagnostics import Span
 from heddle.frontend import ast
+from heddle.frontend.checker.configs import last_pairs
 from heddle.frontend.checker.report import Report
 
 Cell: TypeAlias = bool | int | float | str | None
-INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
+
+_ARROW: Final[Mapping[type, pa.DataType]] = {
+    bool: pa.bool_(),
+    int: pa.int64(),
+    float: pa.float64(),
+    str: pa.string(),
+}
 
 
 def read_table(table: ast.TableLiteral, report: Report) -> tuple[tuple[Mapping[str, Cell], ...], RowType]:
     """Rows and columns in first-seen order. Integers are int64, float64 beside a float."""
-    rows: list[dict[str, Cell]] = []
-    types: dict[str, pa.DataType | None] = {}
-    nullable: set[str] = set()
-    for written in table.rows:
+    return _TableReader(report).read(table)
+
+
+class _TableReader:
+    """`_kinds` are the Python types of the columns so far, None while only nulls were seen."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._kinds: dict[str, type | None] = {}
+        self._nullable: set[str] = set()
+        self._mixed: set[str] = set()
+
+    def read(self, table: ast.TableLiteral) -> tuple[tuple[Mapping[str, Cell], ...], RowType]:
+        rows = [self._row(written) for written in table.rows]
+        self._missing(rows, table.rows)
+        columns = tuple(
+            Column(name, _ARROW[kind or str], name in self._nullable) for name, kind in self._kinds.items()
+        )
+        floats = [name for name, kind in self._kinds.items() if kind is float]
+        for row in rows:
+            for name in floats:
+                if type(row.get(name)) is int:
+                    row[name] = float(row[name] or 0)
+        return tuple(rows), RowType(columns)
+
+    def _row(self, written: ast.DictValue) -> dict[str, Cell]:
         row: dict[str, Cell] = {}
-        for pair in written.pairs:
-            name = pair.key.text
-            if name in row:
-                report.warning(
-                    "HD0703",
-                    pair.key.span,
-                    f"`{name}` is set twice; the last one counts",
-                    "take one of them out",
-                )
-            row[name] = _cell(pair, report)
-            types[name] = _common(name, types.get(name), row[name], pair.value.span, report)
-            if row[name] is None:
-                nullable.add(name)
-        rows.append(row)
-    for row, written in zip(rows, table.rows, strict=True):
-        missing = [name for name in types if name not in row]
-        if missing:
-            nullable.update(missing)
+        for pair in last_pairs(written, self._report):
+            name, value = pair.key.text, self._cell(pair)
+            row[name] = value
+            known = self._kinds.setdefault(name, None)
+            if value is None:
+                self._nullable.add(name)
+            else:
+                self._kinds[name] = self._common(pair, known, type(value))
+        return row
+
+    def _missing(self, rows: list[dict[str, Cell]], written: tuple[ast.DictValue, ...]) -> None:
+        """One warning for all rows that miss the same columns, at the first of them."""
+        places: dict[tuple[str, ...], list[ast.DictValue]] = {}
+        for row, place in zip(rows, written, strict=True):
+            if missing := tuple(name for name in self._kinds if name not in row):
+                places.setdefault(missing, []).append(place)
+        for missing, without in places.items():
+            self._nullable.update(missing)
             names = ", ".join(f"`{n}`" for n in missing)
-            report.warning(
+            others = len(without) - 1
+            which = f"this row and {others} more have" if others else "this row has"
+            self._report.warning(
                 "HD0504",
-                written.span,
-                f"this row has no {names}",
+                without[0].span,
+                f"{which} no {names}",
                 "the missing values are null; write `null` to say so",
             )
-    columns = tuple(Column(n, pa.string() if t is None else t, n in nullable) for n, t in types.items())
-    floats = {c.name for c in columns if c.type == pa.float64()}
-    return tuple({n: _as_float(v) if n in floats else v for n, v in row.items()} for row in rows), RowType(
-        columns
-    )
 
+    def _cell(self, pair: ast.Pair) -> Cell:
+        match pair.value:
+            case ast.StringValue(value=value) | ast.NumberValue(value=value) | ast.BoolValue(value=value):
+                return value
+            case ast.NullValue():
+                return None
+            case ast.ListValue() | ast.DictValue() | ast.EnvValue() | ast.SecretValue():
+                return None  # the parser has reported it
+            case _:
+                assert_never(pair.value)
 
-def _cell(pair: ast.Pair, report: Report) -> Cell:
-    match pair.value:
-        case ast.NumberValue(value=int(number)) if not INT64_MIN <= number <= INT64_MAX:
-            report.error(
-                "HD0505",
+    def _common(self, pair: ast.Pair, known: type | None, found: type) -> type:
+        """The column's kind with one more value in it; a column that mixes kinds is reported once."""
+        if known is None or known is found:
+            return found
+        if {known, found} == {int, float}:
+            return float
+        name = pair.key.text
+        if name not in self._mixed:
+            self._mixed.add(name)
+            here, above = type_name(_ARROW[found]), type_name(_ARROW[known])
+            self._report.error(
+                "HD0503",
                 pair.value.span,
-                f"{number} does not fit a 64-bit int",
-                "write it as a float (`1e20`) or a string",
+                f"`{name}` is {here} here and {above} in the rows above",
+                "a column has one type; only int and float mix",
             )
-            return 0
-        case ast.StringValue(value=value) | ast.NumberValue(value=value) | ast.BoolValue(value=value):
-            return value
-        case ast.NullValue():
-            return None
-        case other:
-            report.error(
-                "HD0505",
-                other.span,
-                f"`{pair.key.text}` is not a plain value",
-                "a table holds numbers, strings, true, false and null",
-            )
-            return None
-
-
-def _common(
-    name: str, known: pa.DataType | None, value: Cell, span: Span, report: Report
-) -> pa.DataType | None:
-    """The column's type with one more value in it."""
-    found = _type_of(value)
-    if found is None or known is None or found.equals(known):
-        return known if found is None else found
-    if {str(known), str(found)} == {"int64", "double"}:
-        return pa.float64()
-    report.error(
-        "HD0503",
-        span,
-        f"`{name}` is {type_name(found)} here and {type_name(known)} in the rows above",
-        "a column has one type; only int and float mix",
-    )
-    return known
-
-
-def _type_of(value: Cell) -> pa.DataType | None:
-    match value:
-        case None:
-            return None
-        case bool():
-            return pa.bool_()
-        case int():
-            return pa.int64()
-        case float():
-            return pa.float64()
-        case str():
-            return pa.string()
-
-
-def _as_float(value: Cell) -> Cell:
-    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+        return known

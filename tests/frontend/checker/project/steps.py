@@ -12,6 +12,10 @@ class Reading(Table):
     level: float
 
 
+class Tagged(Table):
+    id: str
+
+
 class LevelConfig(TypedDict):
     above: int
 
@@ -21,4 +25,8 @@ def same(input: Table) -> Table:
 
 
 def level(config: LevelConfig, input: Reading) -> Reading:
+    return input
+
+
+def tag(input: Tagged) -> Tagged:
     return input
