@@ -10,7 +10,7 @@ from heddle.config import default_policy, load_project
 from heddle.diagnostics import Diagnostic
 from heddle.engine import Engine
 from heddle.errors import UsageError
-from heddle.frontend.typed import NO_POLICY, EnvRef, Policy, SecretRef, StepNode
+from heddle.frontend.typed import NO_POLICY, EnvRef, Policy, QueryNode, SecretRef
 
 FULL = """\
 [project]
@@ -204,7 +204,7 @@ def test_the_default_policy_is_read_as_in_a_program(tmp_path: Path) -> None:
     [
         ("[policy]\nretyr = 3", "HD0705", "retyr"),
         ("[policy]\ntimeout = 3", "HD0706", "3"),
-        ("[policy.retry]\nattempts = 'many'", "HD0706", "retry"),
+        ("[policy.retry]\nattempts = 'many'", "HD0706", "'many'"),
     ],
 )
 def test_a_mistake_in_the_default_policy(tmp_path: Path, text: str, code: str, place: str) -> None:
@@ -216,16 +216,11 @@ def test_a_mistake_in_the_default_policy(tmp_path: Path, text: str, code: str, p
 
 def test_the_default_policy_holds_below_the_programs(tmp_path: Path) -> None:
     path = write(tmp_path, '[policy]\nretry = 4\ntimeout = "90s"\n')
-    (tmp_path / "steps.py").write_text(
-        "from heddle.core import Table\n\n\ndef same(input: Table) -> Table:\n    return input\n"
-    )
-    call = 'steps.same ! { timeout: "5s" }'
-    path.write_text(
-        f'import "./steps" steps\n\nworkflow W {{\n  [{{ a: 1 }}]\n    | {call}\n    | io.print\n}}\n'
-    )
+    query = '(from input | take 1) ! { timeout: "5s" }'
+    path.write_text(f"workflow W {{\n  [{{ a: 1 }}]\n    | {query}\n    | io.print\n}}\n")
     program = Engine.open(path).check().program
     assert program is not None
-    (policy,) = [n.policy for n in program.nodes if isinstance(n, StepNode) and n.call.callee == "steps.same"]
+    (policy,) = [n.policy for n in program.nodes if isinstance(n, QueryNode)]
     assert (policy.attempts, policy.timeout_s) == (4, 5.0)
 
 
