@@ -16,6 +16,7 @@ from heddle.frontend.prql.edited import spelled
 from heddle.frontend.prql.names import READERS
 from heddle.frontend.prql.native import Doc, parse_text
 from heddle.frontend.prql.prepared import Prepared
+from heddle.frontend.prql.redefined import Names, without_unnamed
 
 
 def module_statements(
@@ -26,6 +27,14 @@ def module_statements(
     names = {key: key for key in own}
     declared: dict[str, Doc] = {}
     queries: list[Doc] = []
+    known: dict[str, Names | None] = {}
+
+    def names_of(relation: str) -> Names | None:
+        if relation in own:
+            return known.get(relation)
+        row = rows.get(names.get(relation, relation), OPEN_ROW)
+        return None if row.open else tuple(spelled(column) for column in row.names)
+
     for member in members:
         renamed: dict[str, str] = {}
         for key in member.reads:
@@ -38,7 +47,8 @@ def module_statements(
             if name not in declared:
                 declared[name] = _declaration(name, row)
         queries += _with_names(member.statements, renamed)
-        queries.append(_let(member.request.key, _with_names(member.main, renamed)))
+        main, known[member.request.key] = without_unnamed(_with_names(member.main, renamed), names_of)
+        queries.append(_let(member.request.key, main))
     prefix: Doc = {"ModuleDef": {"name": "default_db", "stmts": list(declared.values())}}
     return [prefix, *queries, *_main([m.request.key for m in members])], names
 
