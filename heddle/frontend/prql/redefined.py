@@ -50,7 +50,7 @@ def _first_names(calls: list[Doc], names_of: Callable[[str], Names | None]) -> N
     if not calls or tree.callee(calls[0]) != "from":
         return None
     args = calls[0]["FuncCall"]["args"]
-    path = args[0].get("Ident", ()) if len(args) == 1 else ()
+    path: list[str] = args[0].get("Ident", []) if len(args) == 1 else []
     return names_of(path[0]) if len(path) == 1 else None
 
 
