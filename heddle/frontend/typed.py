@@ -169,8 +169,9 @@ class QueryNode:
 class StepNode:
     """A step's call on the rows of `input` (None: it stands at a head and makes its own rows).
 
-    `path` names it stably within the program: `Workflow/statement/stage:callee`. `row` is None for a
-    sink without output.
+    `path` names it stably within the program, whatever the layout of the text: `Workflow/2.1:callee` is the
+    first stage behind the head of the second statement, `step/name` a bound step that queries share, and
+    `Workflow/2.1:query/name` a lookup in that query's join. `row` is None for a sink without output.
     """
 
     id: NodeId

@@ -19,7 +19,7 @@ from heddle.frontend.checker.declarations import Declarations
 from heddle.frontend.checker.policies import Written
 from heddle.frontend.checker.report import Report, circle
 from heddle.frontend.checker.resources import Resources
-from heddle.frontend.checker.unknown import unknown_module, unknown_step
+from heddle.frontend.checker.unknown import unknown_module, unknown_name, unknown_step
 
 
 @record(frozen=True, slots=True)
@@ -65,6 +65,10 @@ class Calls:
         broken = started.broken or self._report.error_count > errors
         return replace(started, settings=settings, broken=broken)
 
+    def is_bound(self, name: str) -> bool:
+        """Whether a call has led to the bound step."""
+        return (name, True) in self._bound or (name, False) in self._bound
+
     def check_unused(self, name: str) -> None:
         """Report the mistakes in a bound step that nothing calls."""
         call = self._found.steps[name].call
@@ -102,7 +106,10 @@ class Calls:
         self._report.error("HD0315", first.span, message, "bind one of them to a step of a module")
 
     def _bind(self, item: ast.StepItem, *, head: bool) -> ResolvedCall | None:
-        name = item.name.text
+        name, target = item.name.text, item.call.name
+        if item.call.module is None and target.text not in self._found.steps:
+            unknown_name(target, self._found, None, self._report, beside=name)
+            return None
         errors = self._report.error_count
         inner = self._start(item.call, head=head)
         if inner is None:
@@ -169,6 +176,6 @@ class Calls:
 
     def _module(self, name: ast.Ident) -> ModuleSignature | None:
         if name.text not in self._found.modules:
-            unknown_module(name, self._found, self._catalog, self._report)
+            unknown_module(name, self._found, self._catalog, self._report, workflows=True)
             return None
         return self._found.modules[name.text]

@@ -5,17 +5,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, assert_never
 
 from heddle.core.signature import ModuleSignature
-from heddle.diagnostics import Diagnostic, Fix, Label, Span
+from heddle.diagnostics import Fix, Label, Span
 from heddle.frontend import ast
 from heddle.frontend.catalog import Catalog, CatalogProblem
 from heddle.frontend.checker.report import Report
 
 IO_MODULE = "std/io"
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+_NOT_IN_NAME = re.compile(r"[^A-Za-z0-9_]+|^[0-9]+")
 Kind: TypeAlias = Literal["a resource", "a step", "a handler", "a workflow", "a policy", "an import"]
 Named: TypeAlias = ast.ResourceItem | ast.StepItem | ast.HandlerItem | ast.WorkflowItem | ast.PolicyItem
 
@@ -59,8 +62,10 @@ def declare(program: ast.Program, catalog: Catalog, report: Report) -> Declarati
     for item in program.items:
         match item:
             case ast.Import():
-                if _is_new(item.name, (item.alias or item.path).span, places, report):
-                    _import(item, found, catalog, report)
+                module = _module(item, catalog, report)
+                if _has_name(item, report) and _is_new(item.name, _name_span(item), places, report):
+                    found.imports[item.name] = item
+                    found.modules[item.name] = module
             case ast.TestItem():
                 report.error(
                     "HD0320",
@@ -110,15 +115,32 @@ def _is_new(name: str, span: Span, places: dict[str, Span], report: Report) -> b
     return True
 
 
-def _import(item: ast.Import, found: Declarations, catalog: Catalog, report: Report) -> None:
+def _name_span(item: ast.Import) -> Span:
+    return (item.alias or item.path).span
+
+
+def _has_name(item: ast.Import, report: Report) -> bool:
+    """The last segment of a path is the import's name only where a program can write it."""
+    if item.alias is not None or _NAME.fullmatch(item.name):
+        return True
+    name = _NOT_IN_NAME.sub("_", item.name.removesuffix(".py")).strip("_") or "module"
+    report.error(
+        "HD0321",
+        item.path.span,
+        f"the import {item.path.text} needs a name",
+        f"write one behind it: import {item.path.text} {name}",
+        fix=Fix(f"call it `{name}`", ((Span(item.path.span.end, item.path.span.end), f" {name}"),)),
+    )
+    return False
+
+
+def _module(item: ast.Import, catalog: Catalog, report: Report) -> ModuleSignature | None:
+    """The module, None when there is none, which is an error."""
     module = catalog.module(item.path.value)
-    found.imports[item.name] = item
     if isinstance(module, CatalogProblem):
-        span = item.path.span
-        report.extend([Diagnostic(module.code, "error", module.message, report.source, span, module.help)])
-        found.modules[item.name] = None
-    else:
-        found.modules[item.name] = module
+        report.error(module.code, item.path.span, module.message, module.help)
+        return None
+    return module
 
 
 def _standard_io(found: Declarations, catalog: Catalog) -> None:
@@ -138,7 +160,7 @@ def report_unused(found: Declarations, used: Container[str], report: Report) -> 
 def _unused(found: Declarations, used: Container[str]) -> Iterator[tuple[str, str, Span, Span]]:
     for name, item in found.imports.items():
         if name not in used and found.modules[name] is not None:
-            yield "import", name, (item.alias or item.path).span, item.span
+            yield "import", name, _name_span(item), item.span
     for kind, items in (
         ("resource", found.resources),
         ("step", found.steps),

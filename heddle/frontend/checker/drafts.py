@@ -19,12 +19,16 @@ from heddle.frontend.typed import ParamBinding, Policy
 
 @dataclass(eq=False)
 class Draft:
-    """`number` is the order of making; `row` is None for a sink without output, and open while unknown."""
+    """`number` is the order of making; `row` is None for a sink without output, and open while unknown.
+
+    `poisoned`: the row is open because of a reported mistake.
+    """
 
     number: int
     path: str
     span: Span
     row: RowType | None = field(default=OPEN_ROW, init=False)
+    poisoned: bool = field(default=False, init=False)
 
     @property
     def key(self) -> str:

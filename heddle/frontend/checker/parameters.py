@@ -81,6 +81,14 @@ class Parameters:
                     bindings.append(ParamBinding(name, "workflow", name))
         return tuple(bindings)
 
+    def with_values(self, settings: Mapping[str, ConfigData]) -> dict[str, ConfigData]:
+        """Settings with the values of those parameters that have one."""
+        return {name: self._value(value) for name, value in settings.items()}
+
+    def _value(self, value: ConfigData) -> ConfigData:
+        parameter = self._found.get(value.name) if isinstance(value, ParamRef) else None
+        return value if parameter is None or not parameter.bound else parameter.value
+
     def result(self) -> dict[str, Parameter]:
         """All parameters; those without a value and those that nothing uses are warned about."""
         for name, param in self._declared.items():
@@ -91,9 +99,8 @@ class Parameters:
                     f"the parameter `{name}` is never used",
                     f'take it out, or write "@{name}" where its value belongs',
                 )
-        for name in self._found.keys() & self._used:
-            parameter = self._found[name]
-            if not parameter.bound:
+        for name, parameter in self._found.items():
+            if name in self._used and not parameter.bound:
                 self._report.warning(
                     "HD0804",
                     parameter.span,

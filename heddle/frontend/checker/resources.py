@@ -37,8 +37,13 @@ class Resources:
         misspelt counts as the one it was probably meant to be."""
         bound = dict(below)
         slots = {slot.name: slot for slot in signature.slots}
+        met: set[str] = set()
         for binding in call.ref.bindings if call.ref is not None else ():
             slot = slots.get(binding.slot.text)
+            if binding.slot.text in met:
+                message = f"`{binding.slot.text}` is bound twice; the last one counts"
+                self._report.warning("HD0703", binding.slot.span, message, "take one of them out")
+            met.add(binding.slot.text)
             if slot is None:
                 self._no_slot(call, binding, slots, bound)
             else:
@@ -87,6 +92,11 @@ class Resources:
             labels=(Label(self._found.resources[name.text].name.span, "declared here"),),
         )
 
+    def _module_of(self, resource_type: str) -> str:
+        """The import that has a resource type of this name."""
+        having = (n for n, m in self._found.modules.items() if m and resource_type in m.resources)
+        return next(having, "module")
+
     def _read(self, item: ast.ResourceItem) -> ResourceUse | None:
         call = item.call
         if call.ref is not None:
@@ -101,11 +111,11 @@ class Resources:
                 "HD0303",
                 call.span,
                 f"`{call.name.text}` is no resource type",
-                "write it as module.type, like `pg.connection {…}`",
+                f"write it with its module, like `{self._module_of(call.name.text)}.{call.name.text} {{…}}`",
             )
             return None
         if call.module.text not in self._found.modules:
-            unknown_module(call.module, self._found, self._catalog, self._report)
+            unknown_module(call.module, self._found, self._catalog, self._report, workflows=False)
         module = self._found.modules.get(call.module.text)
         if module is None:
             return None

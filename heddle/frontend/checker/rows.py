@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from typing import assert_never
+from typing import Final, assert_never
 
 from heddle.core.types import OPEN_ROW, RowType
 from heddle.diagnostics import Diagnostic, Source
@@ -29,6 +29,9 @@ from heddle.frontend.checker.report import Report
 from heddle.frontend.prql.compiler import QueryCompiler
 from heddle.frontend.prql.request import CompiledQuery, FailedQuery, QueryRequest
 from heddle.frontend.typed import ERROR_FRAME_ROW
+
+OF_OPEN_ROWS: Final = frozenset({"HD0615", "HD0616"})
+"""Findings that say that the columns of an input are not known."""
 
 
 class RowTyping:
@@ -107,7 +110,7 @@ class RowTyping:
             case ErrorsDraft():
                 draft.row = ERROR_FRAME_ROW
             case BrokenDraft():
-                draft.row = OPEN_ROW
+                draft.row, draft.poisoned = OPEN_ROW, True
             case StepDraft():
                 self._type_step(draft)
             case QueryDraft():
@@ -129,10 +132,13 @@ class RowTyping:
         if call.signature.output_from_config:
             inferred = OPEN_ROW if call.broken else self._infer(call, input_row)
         draft.row = output_row(call, input_row, inferred)
+        below_poisoned = below is not None and below.poisoned
+        draft.poisoned = (call.broken or below_poisoned) and draft.row is not None and draft.row.open
 
     def _infer(self, call: ResolvedCall, input_row: RowType | None) -> RowType:
         settings = call.settings
-        row, problem = self._catalog.infer_row(call.module, call.signature, settings.values, input_row)
+        values = self._parameters.with_values(settings.values)
+        row, problem = self._catalog.infer_row(call.module, call.signature, values, input_row)
         if problem is not None:
             span = settings.spans.get(problem.setting or "", call.origin)
             self._report.extend(
@@ -172,11 +178,13 @@ class RowTyping:
             self.ordered.append(draft)
 
     def _take(self, draft: QueryDraft, result: CompiledQuery | FailedQuery) -> None:
-        self._report.extend(result.diagnostics)
+        poisoned = any(below.poisoned for below in inputs_of(draft))
+        self._report.extend(d for d in result.diagnostics if not (poisoned and d.code in OF_OPEN_ROWS))
         if isinstance(result, FailedQuery):
-            draft.row = OPEN_ROW
+            draft.row, draft.poisoned = OPEN_ROW, True
             draft.late = True
             return
+        draft.poisoned = poisoned and result.row.open
         draft.sql, draft.prql, draft.row = result.sql, result.prql, result.row
         draft.late, draft.reduces = result.late, result.reduces
         draft.read = tuple(self._by_key[key] for key in result.inputs)

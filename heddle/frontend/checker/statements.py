@@ -55,7 +55,7 @@ class Statements:
         for name, step in self._found.steps.items():
             self._relations.trap(step.stage.trap)
             self._policies.check(step.stage.policy)
-            if name not in self._mentions.names:
+            if not self._calls.is_bound(name):
                 self._calls.check_unused(name)
 
     def trap(self, trap: ast.Ident | None) -> str | None:
@@ -273,8 +273,18 @@ class Statements:
     def _block(
         self, operation: ast.Match | ast.Loop | ast.Atomic | ast.Expect, piped: AnyDraft | None, scope: Scope
     ) -> AnyDraft:
-        name = type(operation).__name__.lower()
-        self._unsupported(operation.span, f"`{name}` is", "it parses and formats, but does not run yet")
+        match operation:
+            case ast.Match():
+                name, cure = "match", "write a statement with a filter for each arm"
+            case ast.Loop():
+                name, cure = "loop", "write the turns one after the other, or loop inside a step"
+            case ast.Atomic():
+                name, cure = "atomic", "leave it out: each stage is tried again by itself"
+            case ast.Expect():
+                name, cure = "expect", "compare what `heddle run` writes"
+            case _:
+                assert_never(operation)
+        self._unsupported(operation.span, f"`{name}` is", cure)
         return scope.broken(operation.span, piped)
 
     def _unsupported(self, span: Span, what: str, help: str) -> None:
@@ -291,5 +301,5 @@ class Statements:
         )
         extra = [part for part, there in parts if there]
         if extra:
-            message = f"{what} is rows that are there, and takes no {' and no '.join(extra)}"
+            message = f"{what} stands for rows, and takes no {' and no '.join(extra)}"
             self._report.error("HD0309", span, message, "write it at the step or query that makes the rows")

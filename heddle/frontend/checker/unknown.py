@@ -15,8 +15,10 @@ from heddle.frontend.checker.report import Report
 BUILT_IN_FOLDERS: Final = ("std", "fhub")
 
 
-def unknown_module(name: ast.Ident, found: Declarations, catalog: Catalog, report: Report) -> None:
-    """`name.…`, where `name` is no import."""
+def unknown_module(
+    name: ast.Ident, found: Declarations, catalog: Catalog, report: Report, *, workflows: bool
+) -> None:
+    """`name.…`, where `name` is no import, nor a workflow where `workflows` may stand."""
     if name.text in found.broken:
         return
     kind = found.kind_of(name.text)
@@ -27,7 +29,8 @@ def unknown_module(name: ast.Ident, found: Declarations, catalog: Catalog, repor
     paths = (f"{folder}/{name.text}" for folder in BUILT_IN_FOLDERS)
     path = next((p for p in paths if isinstance(catalog.module(p), ModuleSignature)), f"…/{name.text}")
     message, cure = f"there is no import `{name.text}`", f'import it: import "{path}"'
-    report.unknown("HD0301", name.span, message, found.modules, "imports", name=name.text, otherwise=cure)
+    known = chain(found.modules, found.workflows if workflows else ())
+    report.unknown("HD0301", name.span, message, known, "imports", name=name.text, otherwise=cure)
 
 
 def unknown_step(call: ast.Call, module: ModuleSignature, report: Report) -> None:
@@ -35,6 +38,8 @@ def unknown_step(call: ast.Call, module: ModuleSignature, report: Report) -> Non
     message = f'"{module.path}" has no step `{name.text}`'
     if name.text in module.resources:
         message += ", only a resource type of that name"
+        report.error("HD0302", name.span, message, f"declare it: resource … = {call.callee} {{…}}")
+        return
     report.unknown("HD0302", name.span, message, (*module.steps, *module.readers), "steps", name=name.text)
 
 
@@ -66,9 +71,12 @@ def unknown_policy(name: ast.Ident, found: Declarations, report: Report) -> None
 
 
 def unknown_name(
-    name: ast.Ident, found: Declarations, relations: Iterable[str] | None, report: Report
+    name: ast.Ident, found: Declarations, relations: Iterable[str] | None, report: Report, *, beside: str = ""
 ) -> None:
-    """A bare name that is no bound step nor, at a head, one of the `relations` there."""
+    """A bare name that is no bound step nor, at a head, one of the `relations` there.
+
+    `beside` is the step that would be bound to it.
+    """
     if name.text in found.broken:
         return
     kind = found.kind_of(name.text)
@@ -77,8 +85,8 @@ def unknown_name(
         report.error("HD0301", name.span, message, _used_as(kind, name.text))
         return
     message = f"there is no step{'' if relations is None else ' or relation'} `{name.text}`"
-    known = chain(found.steps, relations or ())
-    cure = f"declare it: step {name.text} = …"
+    known = (known for known in chain(found.steps, relations or ()) if known != beside)
+    cure = "bind it to a step of a module, like `io.csv`" if beside else f"declare it: step {name.text} = …"
     report.unknown("HD0301", name.span, message, known, "names", name=name.text, otherwise=cure)
 
 

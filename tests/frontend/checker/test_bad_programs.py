@@ -40,7 +40,8 @@ def test_the_page_is_large_enough() -> None:
 
 
 def test_the_page_has_every_code() -> None:
-    codes = {c for file in PACKAGE.rglob("*.py") for c in re.findall(r'"(HD\d{4})"', file.read_text())}
+    """Names, types, settings and resources are the checker's; other stages have tests of their own."""
+    codes = {c for file in PACKAGE.rglob("*.py") for c in re.findall(r'"(HD0[3578]\d\d)"', file.read_text())}
     on_page = set(re.findall(r" (HD\d{4}) ", "".join(expected.text for _, expected in CASES)))
     assert codes <= on_page
 

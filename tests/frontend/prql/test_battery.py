@@ -177,7 +177,8 @@ IN_ORDER: list[tuple[str, Rows]] = [
         [(10,), (20,)],
     ),
     (
-        "select {id, user_id} | take 1 | append by:name (from users | select {Country, user_id} | take 1)",
+        "select {id, user_id} | take 1 | append by:name (from users | select {Country, user_id} | take 1)"
+        " | sort id",
         [(1, 10, None), (None, 10, "GB")],
     ),
     # functions, local relations, names
