@@ -144,7 +144,8 @@ class ConfigChecker:
             case ast.NullValue():
                 return self._scalar(None, wanted, value.span, name)
             case ast.ListValue(items=items) if wanted.kind in {"list", "any"}:
-                return [self._value(item, wanted.items or _ANY, name) for item in items]
+                inner = wanted.items or _ANY
+                return [self._value(item, inner, f"{name}[{i}]") for i, item in enumerate(items)]
             case ast.ListValue():
                 return self._scalar([], wanted, value.span, name)
             case ast.DictValue():

@@ -7,17 +7,17 @@ it as an int make it a row with `user_id: int` in it, which the source can then 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import pyarrow as pa
 
-from heddle.core.types import Column, RowType, type_name, widens
+from heddle.core.record import record
+from heddle.core.types import OPEN_ROW, Column, RowType, type_name, widens
 from heddle.diagnostics import Label, Span
 from heddle.frontend.checker.drafts import AnyDraft, QueryDraft, StepDraft
 from heddle.frontend.checker.report import Report
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Demand:
     """A column that is needed, as `type` once a step has said so; `callee` and `place` are that step's."""
 
@@ -116,5 +116,5 @@ class _Settling:
 
 def _is_unknown(draft: AnyDraft, name: str) -> bool:
     """Whether demands are all that is known of a column; else the edges have been checked."""
-    column = draft.row.column(name) if draft.row is not None else None
+    column = (draft.row or OPEN_ROW).column(name)
     return column is None or column.type is None

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from heddle.core.record import record
 from heddle.core.types import OPEN_ROW, RowType
 from heddle.diagnostics import Span
 from heddle.frontend import ast
@@ -72,7 +73,7 @@ class QueryDraft(Draft):
     reduces: bool = field(default=True, init=False)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Lookup:
     """A step in a join whose statement has free parameters; `keys` are the pairs of columns that the join
     compares: of the rows that it is joined to, and of the step."""

@@ -10,8 +10,8 @@ from typing import Final
 
 from heddle.diagnostics import Diagnostic, Fix, Label, Severity, Source, Span, did_you_mean
 
-SUGGESTIONS_MAX: Final = 64
-"""Searches for a near name in one check. One over many names is slow, and nobody reads so many."""
+NAMES_COMPARED_MAX: Final = 20_000
+"""Known names that one check compares with unknown ones: it takes time, and nobody reads so many hints."""
 
 NAMES_SHOWN_MAX: Final = 12
 """Known names that a message lists when none is near."""
@@ -33,7 +33,7 @@ class Report:
         self.error_count = 0
         self.suggested: set[str] = set()
         self._seen: set[tuple[str, int, int, str]] = set()
-        self._searches = 0
+        self._comparisons_left = NAMES_COMPARED_MAX
 
     def error(
         self,
@@ -80,11 +80,12 @@ class Report:
         for d in diagnostics:
             self._keep(d)
 
-    def _near(self, name: str, known: Iterable[str]) -> tuple[str | None, list[str]]:
-        self._searches += 1
-        if self._searches > SUGGESTIONS_MAX:
-            return None, []
+    def _near(self, name: str, known: Iterable[str]) -> tuple[str | None, list[str] | None]:
+        """The nearest name and all names, None when too many were compared before."""
+        if self._comparisons_left <= 0:
+            return None, None
         names = sorted(set(known))
+        self._comparisons_left -= len(names)
         return did_you_mean(name, names), names
 
     def _add(
@@ -114,7 +115,9 @@ def circle(names: list[str]) -> str:
     return " -> ".join([*middle, names[0]])
 
 
-def _known(names: list[str], what: str) -> str | None:
+def _known(names: list[str] | None, what: str) -> str:
+    if names is None:
+        return f"it is none of the {what} that are known here"
     if not names:
         return f"there are no {what} here"
     more = ", …" if len(names) > NAMES_SHOWN_MAX else ""

@@ -182,7 +182,6 @@ class RowTyping:
         self._report.extend(d for d in result.diagnostics if not (poisoned and d.code in OF_OPEN_ROWS))
         if isinstance(result, FailedQuery):
             draft.row, draft.poisoned = OPEN_ROW, True
-            draft.late = True
             return
         draft.poisoned = poisoned and result.row.open
         draft.sql, draft.prql, draft.row = result.sql, result.prql, result.row

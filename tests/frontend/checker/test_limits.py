@@ -93,6 +93,14 @@ def test_the_checker_is_linear(shape: Callable[[int], str]) -> None:
     assert large < 5 * small
 
 
+def test_hints_end_and_never_say_that_there_are_no_names() -> None:
+    statements = "".join(f"  (from zq{i}x | take 1)\n    > name{i}\n\n" for i in range(400))
+    helps = [d.help or "" for d in check(f"workflow W {{\n{statements}}}\n").diagnostics]
+    assert helps[0].startswith("assign it")
+    assert helps[5].startswith("relations: name0, name1")
+    assert helps[-1] == "it is none of the relations that are known here"
+
+
 def calls_in_checker(text: str) -> int:
     """The calls of functions while a program is checked, of `difflib`'s too, which finds near names."""
     count = 0

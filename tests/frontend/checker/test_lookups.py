@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from heddle.frontend.checker.lookups import names_in_statement
+from heddle.diagnostics import Span
+from heddle.frontend import ast
+from heddle.frontend.checker.lookups import join_keys, names_in_statement
 from heddle.frontend.typed import ParamBinding, StepNode, TypedProgram
 from tests.frontend.checker.checked import check
 
@@ -51,6 +53,29 @@ def joined(query: str, condition: str) -> tuple[ParamBinding, ...]:
 )
 def test_names_in_a_statement(text: str, names: tuple[str, ...]) -> None:
     assert names_in_statement(text) == names
+
+
+@pytest.mark.parametrize(
+    ("text", "keys"),
+    [
+        ("from input | join customer (==id)", (("id", "id"),)),
+        ("from input | join side:left c = customer (==id && ==day)", (("id", "id"), ("day", "day"))),
+        ("join customer side:left (input.buyer == customer.user_id)", (("buyer", "user_id"),)),
+        ("join c=customer (c.user_id == this.buyer)", (("buyer", "user_id"),)),
+        ("join customer (that.user_id == buyer) | filter a == b", (("buyer", "user_id"),)),
+        ("join customer where buyer = user_id and total >= price | take 3", (("buyer", "user_id"),)),
+        ("join customer where buyer = user_id\nfilter a == b", (("buyer", "user_id"),)),
+        ("join customer (==id && kind == 'x' && (total != 3))", (("id", "id"),)),
+        ("join customer", ()),
+        ("from customer | filter id == user_id", None),
+        ("append customer", None),
+    ],
+)
+def test_the_keys_of_a_join(text: str, keys: tuple[tuple[str, str], ...] | None) -> None:
+    offset = 100
+    query = ast.Query(text, Span(offset, offset + len(text)), Span(offset - 1, offset + len(text) + 1))
+    start = offset + text.index("customer")
+    assert join_keys(query, Span(start, start + len("customer"))) == keys
 
 
 def test_a_piped_column_comes_first() -> None:

@@ -20,11 +20,20 @@ class LevelConfig(TypedDict):
     above: int
 
 
+class MixConfig(TypedDict):
+    weights: dict[str, int]
+    names: list[str]
+
+
 def same(input: Table) -> Table:
     return input
 
 
 def level(config: LevelConfig, input: Reading) -> Reading:
+    return input
+
+
+def mix(config: MixConfig, input: Table) -> Table:
     return input
 
 
