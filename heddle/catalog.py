@@ -6,13 +6,14 @@ and `heddle.lock`. It never asks a service; what cannot be known offline is an o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING
 
-from heddle.config import Project, shown_path
+from heddle.config import Project
 from heddle.core.config import ConfigValue
 from heddle.core.signature import ModuleSignature, StepSignature
 from heddle.core.types import OPEN_ROW, Column, RowType, parse_type, row_of_schema
@@ -21,6 +22,7 @@ from heddle.frontend.catalog import CatalogProblem
 from heddle.frontend.typed import ConfigData, EnvRef, ParamRef, SecretRef
 from heddle.lockfile import FILE_NAME as LOCK_NAME
 from heddle.lockfile import LockFile
+from heddle.paths import shown_path
 from heddle.std.columns import ColumnProblem, output_row
 from heddle.std.signatures import STD_MODULES
 
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from heddle.sdk.loader import LoadProblem
 
 ENTRY_POINTS = "heddle.plugins"
-OTHER_LANGUAGE_FILE = "heddle-plugin.toml"
+PROJECT_FILE = "heddle-plugin.toml"
 LOAD_CODES: Mapping[str, str] = {
     "missing": "HD0401",
     "syntax": "HD0402",
@@ -45,6 +47,8 @@ class ProjectCatalog:
 
     project: Project
     program_path: Path
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    notify: Callable[[str], None] = field(default=lambda line: None)
     _modules: dict[str, ModuleSignature | CatalogProblem] = field(default_factory=dict, init=False)
     _lock: LockFile | None = field(default=None, init=False)
 
@@ -104,8 +108,8 @@ class ProjectCatalog:
         from heddle.sdk.loader import load_module
 
         for place in places:
-            if (place / OTHER_LANGUAGE_FILE).is_file():
-                return _other_language(path, place)
+            if (place / PROJECT_FILE).is_file():
+                return self._project(path, place)
             for file in (place.with_name(place.name.removesuffix(".py") + ".py"), place / "__init__.py"):
                 if file.is_file():
                     return load_module(file, path, roots=(self.project.root,)).signature
@@ -137,8 +141,8 @@ class ProjectCatalog:
         return _missing(path, ["[plugins] of heddle.toml", "the installed plugins"], known)
 
     def _listed_plugin(self, path: str, place: Path) -> ModuleSignature | CatalogProblem:
-        if (place / OTHER_LANGUAGE_FILE).is_file():
-            return _other_language(path, place)
+        if (place / PROJECT_FILE).is_file():
+            return self._project(path, place)
         file = place / "__init__.py" if place.is_dir() else place
         if not file.is_file():
             return CatalogProblem(
@@ -150,6 +154,16 @@ class ProjectCatalog:
         from heddle.sdk.loader import load_module
 
         return load_module(file, path, namespace=path, roots=(self.project.root,)).signature
+
+    def _project(self, path: str, place: Path) -> ModuleSignature | CatalogProblem:
+        """A plugin project of any language: its process says what it offers."""
+        from heddle.udf_bridge.describing import describe_project
+        from heddle.udf_bridge.project import ProjectError
+
+        try:
+            return describe_project(place, path, self.environ, self.notify)
+        except ProjectError as error:
+            return CatalogProblem("HD0412", "error", error.message, error.help)
 
     def _file_row(self, step: str, config: Mapping[str, ConfigData]) -> tuple[RowType, CatalogProblem | None]:
         from heddle.std.readers import ReaderError, describe
@@ -219,7 +233,7 @@ def _modules_in(folder: Path) -> Iterator[str]:
     for entry in sorted(folder.iterdir()):
         if entry.suffix == ".py" and entry.name != "__init__.py":
             yield entry.stem
-        elif entry.is_dir() and any((entry / n).is_file() for n in ("__init__.py", OTHER_LANGUAGE_FILE)):
+        elif entry.is_dir() and any((entry / n).is_file() for n in ("__init__.py", PROJECT_FILE)):
             yield entry.name
 
 
@@ -229,15 +243,6 @@ def _missing(path: str, looked: list[str], known: list[str]) -> CatalogProblem:
     hint = f'did you mean "{near}"? ' if near else ""
     return CatalogProblem(
         "HD0401", "error", f'there is no module "{path}"', f"{hint}it was looked for in {places}"
-    )
-
-
-def _other_language(path: str, place: Path) -> CatalogProblem:
-    return CatalogProblem(
-        "HD0412",
-        "error",
-        f'the module "{path}" is a plugin in another language, which is unsupported',
-        f"{shown_path(place / OTHER_LANGUAGE_FILE)} says so; only Python modules can be loaded",
     )
 
 

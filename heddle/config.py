@@ -8,7 +8,6 @@ the project.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import field, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 from heddle.core.record import record
 from heddle.diagnostics import Diagnostic, Source, did_you_mean
 from heddle.errors import UsageError
+from heddle.paths import shown_path
 
 if TYPE_CHECKING:
     from heddle.frontend import ast
@@ -128,9 +128,3 @@ def default_policy(project: Project) -> tuple[Policy, tuple[Diagnostic, ...]]:
         return NO_POLICY, ()
     report = Report(project.source)
     return read_policy(project.policy, report), tuple(report.diagnostics)
-
-
-def shown_path(path: Path) -> str:
-    """A path as messages show it: relative where it lies below the working directory."""
-    relative = os.path.relpath(path)
-    return str(path) if relative.startswith("..") else relative

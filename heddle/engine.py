@@ -8,11 +8,12 @@ from __future__ import annotations
 import os
 import random
 import tempfile
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self, TypeAlias
 
 from heddle.config import Project, default_policy, load_project
 from heddle.core.record import record
@@ -30,7 +31,11 @@ if TYPE_CHECKING:
     from heddle.resolving import ResolvedConfigs
     from heddle.secrets import Masker
     from heddle.std.sinks import Streams
+    from heddle.udf_bridge.plugins import Plugins
     from heddle.udf_bridge.transport import StepTransport
+
+Notify: TypeAlias = Callable[[str], None]
+"""Takes a line for the user."""
 
 BATCH_ROWS: Final = 65_536
 """Rows in a call of a row-wise step: large enough to amortize the call, small enough for the cache."""
@@ -53,7 +58,8 @@ class CheckResult:
 class RunOptions:
     """`workflows`: all without triggers when empty. `outputs` maps an output (`name` or
     `Workflow.name`) to a file whose ending says the format. `limit` keeps the first rows of what is
-    printed or written for an output. `optimize=False` runs every node by itself."""
+    printed or written for an output. `optimize=False` runs every node by itself; `inline` runs the steps of
+    Python modules in the engine's own process."""
 
     workflows: tuple[str, ...] = ()
     outputs: Mapping[str, str] = field(default_factory=dict)
@@ -61,6 +67,7 @@ class RunOptions:
     limit: int | None = None
     optimize: bool = True
     batch_rows: int = BATCH_ROWS
+    inline: bool = False
 
 
 @record(frozen=True, slots=True)
@@ -85,7 +92,11 @@ class RunResult:
 
 
 class Engine:
-    """A project opened for one program: its settings, its catalog, its secrets."""
+    """A project opened for one program: its settings, its catalog, its secrets, its plugins.
+
+    It is a context manager: leaving it ends the processes of plugins. `run` may be called from several
+    threads at once, also of engines that share their plugins.
+    """
 
     def __init__(
         self,
@@ -93,6 +104,8 @@ class Engine:
         project_diagnostics: tuple[Diagnostic, ...],
         path: Path,
         environ: Mapping[str, str],
+        notify: Notify,
+        plugins: Plugins | None,
     ) -> None:
         from heddle.physical.runtime import prepare_runtime
 
@@ -101,6 +114,23 @@ class Engine:
         self._project_diagnostics = project_diagnostics
         self._path = path
         self._environ = environ
+        self._notify = notify
+        self._shared_plugins = plugins
+        self._plugins_lock = threading.Lock()
+        self._own_plugins: Plugins | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the processes of plugins that this engine started. More than once does no harm."""
+        with self._plugins_lock:
+            plugins, self._own_plugins = self._own_plugins, None
+        if plugins is not None:
+            plugins.close()
 
     @classmethod
     def open(
@@ -110,10 +140,28 @@ class Engine:
         profile: str | None = None,
         params: Mapping[str, str] | None = None,
         environ: Mapping[str, str] = os.environ,
+        notify: Notify = lambda line: None,
+        plugins: Plugins | None = None,
     ) -> Engine:
-        """The engine for a program, under a profile of its project. Raises `UsageError`."""
+        """The engine for a program, under a profile of its project. Raises `UsageError`.
+
+        `notify` is told of work that may take long before a run: building a plugin. `plugins` are those of
+        another engine of the same project, to share its processes; they stay open.
+        """
         project, diagnostics = load_project(path)
-        return cls(project.select(profile, params or {}), diagnostics, path, environ)
+        return cls(project.select(profile, params or {}), diagnostics, path, environ, notify, plugins)
+
+    @property
+    def plugins(self) -> Plugins:
+        """The plugins' processes, started when they are first used."""
+        if self._shared_plugins is not None:
+            return self._shared_plugins
+        with self._plugins_lock:
+            if self._own_plugins is None:
+                from heddle.udf_bridge.plugins import Plugins
+
+                self._own_plugins = Plugins((self._project.root,), self._environ, self._notify)
+            return self._own_plugins
 
     @cached_property
     def masker(self) -> Masker:
@@ -136,7 +184,7 @@ class Engine:
         from heddle.catalog import ProjectCatalog
         from heddle.frontend.checker import check
 
-        catalog = ProjectCatalog(self._project, self._path)
+        catalog = ProjectCatalog(self._project, self._path, self._environ, self._notify)
         defaults, policy_diagnostics = default_policy(self._project)
         outcome = check(
             parsed.program, catalog, self._compiler, strict_layout=strict_layout, defaults=defaults
@@ -196,7 +244,7 @@ class Engine:
         chance = random.Random()
         run_id = f"{chance.getrandbits(48):012x}"
         with scratch_folder(run_id, Path(tempfile.gettempdir())) as scratch:
-            transport = _transport(plans)
+            transport = self._transport(plans, options)
             try:
                 env = RunEnvironment(
                     run_id=run_id,
@@ -216,6 +264,15 @@ class Engine:
             finally:
                 transport.close()
         return RunResult(run_id, outcome.status, outcome.rows, outcome.bytes_scanned, outcome.error)
+
+    def _transport(self, plans: Sequence[LogicalPlan], options: RunOptions) -> StepTransport:
+        """How this run's steps are reached; a run without steps loads nothing for them."""
+        from heddle.logical.plan import Step
+        from heddle.udf_bridge.transport import NoTransport
+
+        if not any(isinstance(op, Step) for plan in plans for op in plan.ops.values()):
+            return NoTransport()
+        return self.plugins.transport(inline=options.inline)
 
     def _resolve(self, program: TypedProgram, plans: Sequence[LogicalPlan]) -> ResolvedConfigs:
         """The plain configs of all operators. Raises `ProgramError` for what cannot be had."""
@@ -242,18 +299,6 @@ class Engine:
         from heddle.physical.memory import default_budget_bytes
 
         return options.memory_bytes or self._project.memory_bytes or default_budget_bytes()
-
-
-def _transport(plans: Sequence[LogicalPlan]) -> StepTransport:
-    """How this run's steps are reached; a run without steps loads nothing for them."""
-    from heddle.logical.plan import Step
-    from heddle.udf_bridge.transport import NoTransport
-
-    if not any(isinstance(op, Step) for plan in plans for op in plan.ops.values()):
-        return NoTransport()
-    from heddle.udf_bridge.inline import InlineTransport
-
-    return InlineTransport()
 
 
 def _goals(program: TypedProgram, options: RunOptions) -> Goals:

@@ -16,11 +16,12 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
-from heddle.config import FILE_NAME, SecretSettings, shown_path
+from heddle.config import FILE_NAME, SecretSettings
 from heddle.core.config import ConfigError, ConfigField, ConfigType, ConfigValue, convert
 from heddle.core.record import record
 from heddle.diagnostics import Diagnostic, Source, Span, did_you_mean
 from heddle.frontend.typed import ConfigData, EnvRef, ParamRef, SecretRef
+from heddle.paths import shown_path
 
 MASK = "***"
 MASKED_LENGTH_MIN = 4

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from heddle.cli.files import program_files, write_text
-from heddle.cli.options import color_option, project_options, strict_layout_option
+from heddle.cli.options import color_option, notice, project_options, strict_layout_option
 from heddle.cli.render import Format, counted, renderer, summary
 from heddle.diagnostics import Diagnostic, Source, Span, has_errors
 
@@ -102,7 +102,7 @@ class _Checker:
     def check(self, path: Path) -> tuple[Diagnostic, ...]:
         from heddle.engine import Engine
 
-        engine = Engine.open(path, profile=self._profile, params=self._params)
+        engine = Engine.open(path, profile=self._profile, params=self._params, notify=notice)
         return engine.check(strict_layout=self._strict_layout).diagnostics
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from heddle.cli.files import existing_file
-from heddle.cli.options import color_option, project_options, uses_color
+from heddle.cli.options import color_option, notice, project_options, uses_color
 from heddle.cli.render import full
 from heddle.diagnostics import did_you_mean
 from heddle.errors import UsageError
@@ -86,7 +86,7 @@ def _show_plan(
     path = existing_file(file)
     from heddle.engine import Engine, RunOptions
 
-    engine = Engine.open(path, profile=profile, params=params)
+    engine = Engine.open(path, profile=profile, params=params, notify=notice)
     checked = engine.check()
     for diagnostic in checked.diagnostics:
         click.echo(full(diagnostic, color=True) + "\n", err=True)

@@ -51,6 +51,11 @@ def color_option(function: F) -> F:
     return option(function)
 
 
+def notice(line: str) -> None:
+    """Tell the user of work that takes long, on stderr."""
+    click.echo(line, err=True)
+
+
 def uses_color(stream: TextIO) -> bool:
     """Whether coloured text goes to `stream`, for output that does not go through click."""
     chosen = click.get_current_context().color

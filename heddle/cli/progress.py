@@ -17,16 +17,23 @@ import click
 
 from heddle.cli.frame import visible
 from heddle.cli.render import counted
-from heddle.config import shown_path
+from heddle.paths import shown_path
 from heddle.physical.events import (
+    CallProgress,
     Event,
     HandlerRan,
     OutputWritten,
+    PluginEnded,
+    PluginLine,
+    PluginReady,
     RowsRejected,
     RunFinished,
     RunStarted,
     RunWarning,
+    StageCallsMerged,
     StageFinished,
+    StageLogged,
+    StageMetric,
     StageProgress,
     StageStarted,
     StepRetried,
@@ -137,6 +144,20 @@ class EventTexts:
                 return f"{click.style('warning:', fg='yellow', bold=True)} {where}{visible(message)}"
             case RunFinished():
                 return self._run_finished(event)
+            case StageLogged(stage=stage, level=level, message=message, fields=fields):
+                named = "".join(f" {visible(key)}={visible(value)}" for key, value in fields.items())
+                return f"{self.label(stage)}: {level}: {visible(message)}{named}"
+            case PluginLine(plugin=plugin, line=line):
+                return f"{visible(plugin)} | {visible(line)}"
+            case PluginEnded(plugin=plugin, reason=reason):
+                warning = click.style("warning:", fg="yellow", bold=True)
+                return f"{warning} the plugin `{visible(plugin)}` ended: {visible(reason)}"
+            case StageCallsMerged(stage=stage, calls=calls, shared=shared):
+                return (
+                    f"{self.label(stage)}: {shared} of {counted(calls, 'call')} merged with those of others"
+                )
+            case PluginReady() | CallProgress() | StageMetric():
+                return None
             case _:
                 assert_never(event)
 
@@ -189,8 +210,10 @@ def _shown_target(target: str) -> str:
 def is_notable(event: Event) -> bool:
     """What `--quiet` shows as well."""
     match event:
-        case RunWarning() | HandlerRan(succeeded=False):
+        case RunWarning() | HandlerRan(succeeded=False) | PluginEnded():
             return True
+        case PluginLine(stream=stream):
+            return stream == "stderr"
         case RunFinished(status=status):
             return status == "handled"
         case _:

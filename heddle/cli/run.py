@@ -13,6 +13,7 @@ from heddle.cli.files import existing_file
 from heddle.cli.options import (
     color_option,
     is_terminal,
+    notice,
     pairs,
     project_options,
     strict_layout_option,
@@ -76,6 +77,7 @@ def _limit(ctx: click.Context, param: click.Parameter, value: str | None) -> int
 )
 @click.option("-q", "--quiet", is_flag=True, help="Print only data, failures and that a run was handled.")
 @strict_layout_option
+@click.option("--inline", is_flag=True, help="Run the steps of Python modules in this process.")
 @click.option("--no-optimize", is_flag=True, help="Run every query by itself, to compare results.")
 @color_option
 def run(
@@ -90,6 +92,7 @@ def run(
     quiet: bool,
     strict_layout: bool,
     no_optimize: bool,
+    inline: bool,
 ) -> int:
     """Run a program, or some of its workflows.
 
@@ -99,25 +102,27 @@ def run(
     path = existing_file(file)
     from heddle.engine import Engine, RunOptions
 
-    engine = Engine.open(path, profile=profile, params=params)
-    checked = engine.check(strict_layout=strict_layout)
-    if not quiet or not checked.ok:
-        _show(checked.diagnostics, as_json)
-    if checked.program is None:
-        return 2
     options = RunOptions(
         workflows=workflows,
         outputs=outputs,
         memory_bytes=memory_bytes,
         limit=limit,
         optimize=not no_optimize,
+        inline=inline,
     )
-    try:
-        result = _run(engine, checked.program, options, "json" if as_json else "quiet" if quiet else "lines")
-    except ProgramError as error:
-        _show(error.diagnostics, as_json)
-        return error.exit_code
-    return result.exit_code
+    with Engine.open(path, profile=profile, params=params, notify=notice) as engine:
+        checked = engine.check(strict_layout=strict_layout)
+        if not quiet or not checked.ok:
+            _show(checked.diagnostics, as_json)
+        if checked.program is None:
+            return 2
+        shown: Shown = "json" if as_json else "quiet" if quiet else "lines"
+        try:
+            result = _run(engine, checked.program, options, shown)
+        except ProgramError as error:
+            _show(error.diagnostics, as_json)
+            return error.exit_code
+        return result.exit_code
 
 
 def _run(engine: Engine, program: TypedProgram, options: RunOptions, shown: Shown) -> RunResult:

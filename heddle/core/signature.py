@@ -67,6 +67,11 @@ class StepSignature:
             return "pure"
         return "recorded" if self.effect is False else "undeclared"
 
+    @property
+    def may_repeat(self) -> bool:
+        """Whether running the step twice for the same rows does no harm."""
+        return self.step_class in {"pure", "recorded"} or bool(self.idempotent)
+
 
 @record(frozen=True, slots=True)
 class ResourceSignature:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from functools import cached_property
+from pathlib import Path
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import pyarrow as pa
 
 from heddle.core import kernels as pc
 from heddle.core.record import record
+from heddle.core.report import StepMeasured, StepProgressed, Tell
 from heddle.core.resource import ResourceConfig
 from heddle.core.settings import Settings
 
@@ -63,10 +66,11 @@ class RejectedRows:
 
 
 class StepContext:
-    """The call: its run, and the way to refuse single rows.
+    """The call: its run, what can be told of it, and the way to refuse single rows.
 
-    `deadline` is the seconds after which the call is given up, or None.
-    `log` writes to the run's log, which is stderr.
+    `deadline` is the seconds after which the call is given up, or None; `base` is the program's folder, from
+    which relative paths in settings start. `run_id`, `step` and `idempotency_key` are the same in every
+    attempt; `attempt` counts from 1.
     """
 
     def __init__(
@@ -80,6 +84,8 @@ class StepContext:
         deadline: float | None = None,
         cancelled: Callable[[], bool] | None = None,
         row_count: int | None = None,
+        base: str = ".",
+        tell: Tell | None = None,
     ) -> None:
         self.run_id = run_id
         self.workflow = workflow
@@ -87,10 +93,35 @@ class StepContext:
         self.attempt = attempt
         self.idempotency_key = idempotency_key
         self.deadline = deadline
-        self.log = logging.getLogger(f"heddle.steps.{step or 'step'}")
         self.rejections: list[RejectedRows] = []
+        self._base = base
         self._cancelled = cancelled
         self._row_count = row_count
+        self._tell = tell
+
+    @property
+    def base(self) -> Path:
+        return Path(self._base)
+
+    @cached_property
+    def log(self) -> logging.Logger:
+        """Writes to the run's log; `extra={…}` adds fields. Any thread of the call may use it."""
+        name = f"heddle.steps.{self.step or 'step'}"
+        if self._tell is None:
+            return logging.getLogger(name)
+        from heddle.core.log import call_logger
+
+        return call_logger(name, self._tell)
+
+    def progress(self, done: int, total: int | None = None, message: str = "") -> None:
+        """Tell how many rows are done, and of how many when that is known."""
+        if self._tell is not None:
+            self._tell(StepProgressed(done, total, message))
+
+    def metric(self, name: str, value: float, unit: str = "") -> None:
+        """Report a number, such as `context.metric("cache_hits", 17, "rows")`."""
+        if self._tell is not None:
+            self._tell(StepMeasured(name, float(value), unit))
 
     @property
     def cancelled(self) -> bool:

@@ -1,7 +1,8 @@
 """One call of a step under its policy: attempts, back-off, timeout.
 
-A call that times out is abandoned, because a thread cannot be stopped: its result is thrown away, and
-a step that writes is not tried again, since nobody knows what it did.
+A call in this process that times out is abandoned, because a thread cannot be stopped; a plugin's is ended.
+Either way its result is thrown away, and a step that writes is not tried again, since nobody knows what it
+did.
 """
 
 from __future__ import annotations
@@ -68,11 +69,12 @@ class Caller:
             idempotency_key=f"{self._env.run_id}/{self._op.path}/{number}",
             deadline_s=self._op.policy.timeout_s,
             cancelled=lambda: self._stop.cancelled,
+            on_cancel=self._stop.on_cancel,
         )
 
     def _attempt(self, rows: pa.Table | None, context: CallContext) -> CallResult:
         timeout_s = self._op.policy.timeout_s
-        if timeout_s is None:
+        if timeout_s is None or self._session.keeps_deadlines:
             return self._session.invoke(rows, context)
         answers: queue.SimpleQueue[CallResult | StepFailure] = queue.SimpleQueue()
 
@@ -116,9 +118,7 @@ class Caller:
 
 def may_repeat(signature: StepSignature, policy: Policy) -> bool:
     """Whether running the step twice for the same rows does no harm."""
-    return (
-        signature.step_class in {"pure", "recorded"} or bool(signature.idempotent) or policy.key is not None
-    )
+    return signature.may_repeat or policy.key is not None
 
 
 def backoff_s(policy: Policy, attempt: int, chance: float) -> float:

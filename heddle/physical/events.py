@@ -6,7 +6,7 @@ the executor's clock, sizes bytes of Arrow data.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal, TypeAlias
 
 from heddle.core.record import record
@@ -103,6 +103,78 @@ class RunWarning:
 
 
 @record(frozen=True, slots=True)
+class StageLogged:
+    """A line that a step logged; `level` is debug, info, warning or error."""
+
+    run_id: str
+    stage: str
+    level: str
+    message: str
+    fields: Mapping[str, str]
+
+
+@record(frozen=True, slots=True)
+class CallProgress:
+    """How far a call of a step is, as the step says; `rows_total` is None when it does not know."""
+
+    run_id: str
+    stage: str
+    rows_done: int
+    rows_total: int | None
+    message: str
+
+
+@record(frozen=True, slots=True)
+class StageMetric:
+    """A number that a step reported."""
+
+    run_id: str
+    stage: str
+    name: str
+    value: float
+    unit: str
+
+
+@record(frozen=True, slots=True)
+class StageCallsMerged:
+    """Of a stage's `calls`, `shared` were served together with calls of other stages or runs."""
+
+    run_id: str
+    stage: str
+    calls: int
+    shared: int
+
+
+@record(frozen=True, slots=True)
+class PluginReady:
+    """A plugin's process was started."""
+
+    run_id: str
+    plugin: str
+    pid: int
+    duration_s: float
+
+
+@record(frozen=True, slots=True)
+class PluginEnded:
+    """A plugin's process ended without being asked to."""
+
+    run_id: str
+    plugin: str
+    reason: str
+
+
+@record(frozen=True, slots=True)
+class PluginLine:
+    """A line that a plugin's process wrote to stdout or stderr."""
+
+    run_id: str
+    plugin: str
+    stream: str
+    line: str
+
+
+@record(frozen=True, slots=True)
 class RunFinished:
     run_id: str
     status: RunStatus
@@ -121,6 +193,13 @@ Event: TypeAlias = (
     | HandlerRan
     | OutputWritten
     | RunWarning
+    | StageLogged
+    | CallProgress
+    | StageMetric
+    | StageCallsMerged
+    | PluginReady
+    | PluginEnded
+    | PluginLine
     | RunFinished
 )
 Listener: TypeAlias = Callable[[Event], None]

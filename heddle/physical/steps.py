@@ -8,24 +8,44 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from typing import Protocol
+from functools import partial
+from typing import Final, Protocol, assert_never
 
 import pyarrow as pa
 
+from heddle.core.report import StepLogged, StepMeasured, StepProgressed
 from heddle.errors import StageError
 from heddle.logical.plan import Step
 from heddle.physical.batches import Batches, at_least_one, empty_batch, in_tables
 from heddle.physical.calls import Caller, FailedCall
 from heddle.physical.cancel import CancelToken
 from heddle.physical.environment import RunEnvironment
+from heddle.physical.events import (
+    CallProgress,
+    PluginEnded,
+    PluginLine,
+    PluginReady,
+    StageCallsMerged,
+    StageLogged,
+    StageMetric,
+)
 from heddle.physical.failures import StageFailed
 from heddle.udf_bridge.transport import (
+    Batching,
     CallResult,
+    CallsMerged,
+    PluginOutput,
+    PluginStarted,
+    PluginStopped,
     Rejection,
+    Report,
     StepBinding,
     StepFailure,
     StepSession,
 )
+
+MERGE_WAIT_MAX_S: Final = 0.005
+"""How long a call may wait for those of other runs, where no policy says so; it seldom does."""
 
 
 class RejectedRows(Protocol):
@@ -43,7 +63,7 @@ def stream_step(
 ) -> Batches:
     """Batches of the step's output, at least one when it has an output. Raises `StageFailed`, `Cancelled`."""
     try:
-        session = env.transport.open(_binding(op, env))
+        session = env.transport.open(_binding(op, env), partial(_told, env, op.path))
     except StepFailure as failure:
         raise StageFailed(op, _error(op, failure, 1, env)) from failure
     try:
@@ -160,7 +180,38 @@ def _binding(op: Step, env: RunEnvironment) -> StepBinding:
         resources=env.resolver.resources(op),
         base=str(env.base),
         output=op.row.arrow() if op.row is not None and op.row.complete else None,
+        batching=_batching(op, env),
     )
+
+
+def _batching(op: Step, env: RunEnvironment) -> Batching | None:
+    """A step that asks for several calls at a time does not want them merged into one."""
+    if (op.policy.concurrency or 1) > 1:
+        return None
+    wait_s = op.policy.batch_max_wait_s if op.policy.batch_max_wait_s is not None else MERGE_WAIT_MAX_S
+    return Batching(op.policy.batch_max_rows or env.batch_rows, wait_s)
+
+
+def _told(env: RunEnvironment, stage: str, told: Report) -> None:
+    """What the bridge tells of a stage, as an event of the run."""
+    match told:
+        case StepLogged(level, message, fields):
+            masked = {name: env.masked(value) for name, value in fields.items()}
+            env.listener(StageLogged(env.run_id, stage, level, env.masked(message), masked))
+        case StepProgressed(rows_done, rows_total, message):
+            env.listener(CallProgress(env.run_id, stage, rows_done, rows_total, env.masked(message)))
+        case StepMeasured(name, value, unit):
+            env.listener(StageMetric(env.run_id, stage, name, value, unit))
+        case CallsMerged(calls, shared):
+            env.listener(StageCallsMerged(env.run_id, stage, calls, shared))
+        case PluginOutput(plugin, stream, line):
+            env.listener(PluginLine(env.run_id, plugin, stream, env.masked(line)))
+        case PluginStarted(plugin, pid, duration_s):
+            env.listener(PluginReady(env.run_id, plugin, pid, duration_s))
+        case PluginStopped(plugin, reason):
+            env.listener(PluginEnded(env.run_id, plugin, env.masked(reason)))
+        case _:
+            assert_never(told)
 
 
 def _error(op: Step, failure: StepFailure, attempt: int, env: RunEnvironment) -> StageError:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import field, replace
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeAlias, get_args, get_origin, get_type_hints
 
 import pyarrow as pa
 
@@ -21,10 +21,12 @@ from heddle.core.settings import vars_of
 from heddle.core.signature import InputMode, ResourceSignature, Rows, Slot, StepSignature
 from heddle.core.step import StepConfig, StepContext
 from heddle.core.table import Table
-from heddle.core.types import OPEN_ROW, Column, RowType, TypeSyntaxError, parse_type
+from heddle.core.types import OPEN_ROW, Column, RowType, TypeSyntaxError, parse_type, row_of_schema
 
 Role = Literal["input", "config", "context"]
-RowSpec = type[Table] | RowType | Mapping[str, str]
+RowSpec: TypeAlias = type[Table] | RowType | Mapping[str, str] | pa.Schema
+Infer: TypeAlias = Callable[..., RowSpec]
+"""From a step's settings, and the input's row where it takes two arguments, to the output's row."""
 ResourceSpec = str | Mapping[str, str]
 
 ROWS_VALUES: tuple[Rows, ...] = ("map", "filter", "flat", "table")
@@ -68,6 +70,7 @@ class StepFunction:
     arguments: tuple[tuple[Role, inspect.Parameter], ...] = ()
     config_class: Any = None
     input_class: type[Table] = Table
+    infer: Infer | None = None
 
     def config(self, values: Mapping[str, ConfigValue], resources: Mapping[str, object]) -> object:
         """The settings as the function's annotation wants them; resources go into a `StepConfig`."""
@@ -106,7 +109,11 @@ class ResourceFunction:
 
 
 def bind_step(
-    function: Callable[..., object], name: str, properties: Properties, output: RowSpec | None = None
+    function: Callable[..., object],
+    name: str,
+    properties: Properties,
+    output: RowSpec | None = None,
+    infer: Infer | None = None,
 ) -> StepFunction:
     """The function as a step. Raises `PluginError`."""
     where = f"step `{name}` (function `{function.__name__}`)"
@@ -128,12 +135,15 @@ def bind_step(
         input_mode=input_mode,
         input=_row(input_class, where),
         output=row,
+        output_from_config=infer is not None,
         config=settings_of(config_class, where),
         config_open=_takes_any(config_class),
         doc=inspect.getdoc(function) or "",
     )
     signature = with_properties(signature, properties, where)
-    return StepFunction(signature, function, arguments, config_class, input_class)
+    if infer is not None:
+        check_infer(infer, signature, where)
+    return StepFunction(signature, function, arguments, config_class, input_class, infer)
 
 
 def bind_resource(function: Callable[..., object], name: str) -> ResourceFunction:
@@ -193,6 +203,8 @@ def row_of(spec: RowSpec, where: str) -> RowType:
     match spec:
         case RowType():
             return spec
+        case pa.Schema():
+            return row_of_schema(spec)
         case Mapping():
             try:
                 parsed = [(name, parse_type(text)) for name, text in spec.items()]
@@ -201,6 +213,36 @@ def row_of(spec: RowSpec, where: str) -> RowType:
             return RowType(tuple(Column(name, type_, nullable) for name, (type_, nullable) in parsed))
         case _:
             return _row(spec, where)
+
+
+def check_infer(infer: Infer, signature: StepSignature, where: str) -> None:
+    """Raises `PluginError` for a function that cannot be asked for the output's row."""
+    if signature.output is None:
+        raise PluginError(f"{where} returns nothing, so there is nothing to infer; drop infer=")
+    if infer_takes(infer) not in (1, 2):
+        raise PluginError(
+            f"{where}: the function given as infer= takes the settings, and the input's row if it wants that"
+        )
+
+
+def infer_takes(infer: Infer) -> int:
+    """How many arguments it takes."""
+    parameters = inspect.signature(infer).parameters.values()
+    if any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        return 2
+    return sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
+
+
+def inferred_row(infer: Infer, config: object, input: RowType, where: str) -> RowType:
+    """What `infer` says of the output. Raises `PluginError` when that is no row, and what `infer` raises."""
+    spec: object = infer(config, input) if infer_takes(infer) == 2 else infer(config)
+    is_class = isinstance(spec, type) and issubclass(spec, Table)
+    if not is_class and not isinstance(spec, RowType | Mapping | pa.Schema):
+        raise PluginError(
+            f"{where}: infer= returned {type(spec).__name__}; it returns a Table class, a dict from "
+            "column to type, an Arrow schema or a RowType"
+        )
+    return row_of(spec, where)
 
 
 def settings_of(config_class: Any, where: str) -> tuple[ConfigField, ...]:

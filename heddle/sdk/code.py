@@ -1,8 +1,8 @@
 """User code by content: which files a Python file runs, their hash, and its import under a private name.
 
-`closure_of` follows a file's imports to the files of the project that they reach; `execute` imports the
-file as a member of a private package whose name holds the hash. So two versions of a file live side by
-side, sibling modules import each other, and `sys.path` stays as it is.
+`closure_of` follows a file's imports to the files of the project that they reach, and reads them; `execute`
+imports the file as a member of a private package whose name holds the hash. So what runs is what was hashed,
+two versions of a file live side by side, sibling modules import each other, and `sys.path` stays as it is.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ import ast
 import builtins
 import hashlib
 import importlib
-import importlib.util
+import linecache
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import field
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from importlib.util import decode_source, spec_from_file_location
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
@@ -24,19 +26,30 @@ from heddle.core.record import record
 
 PACKAGE_PREFIX = "heddle_code_"
 FILES_MAX = 2_000
+_CODE = "__heddle_code__"
+"""The attribute of a private package that holds its `Code`."""
 
 
 @record(frozen=True, slots=True)
 class Code:
     """A file to run with the project files that it imports, and the hash over all of them.
 
-    `roots` are the folders whose modules it may import by their plain names, nearest first.
+    `roots` are the folders whose modules it may import by their plain names, nearest first. `contents` are
+    the files as they were read, by path, in the order of the hash.
     """
 
     path: Path
     roots: tuple[Path, ...]
-    files: tuple[Path, ...]
+    contents: Mapping[Path, bytes] = field(compare=False, repr=False)
     hash: str
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return tuple(self.contents)
+
+    def find(self, top: str) -> Path | None:
+        """The file that a top-level name means."""
+        return _find(top, self.roots, self.contents)
 
     @property
     def package(self) -> str:
@@ -75,11 +88,17 @@ def closure_of(path: Path, roots: Sequence[Path]) -> Code:
             continue
         contents[file] = file.read_bytes()
         waiting += _imported(contents[file], file, folders)
+    ordered = {file: contents[file] for file in sorted(contents)}
+    return Code(path, folders, ordered, hash_of(ordered))
+
+
+def hash_of(contents: Mapping[Path, bytes]) -> str:
+    """Of the files' names and contents, in their order; where they lie does not matter."""
     digest = hashlib.sha256()
-    for file in sorted(contents):
-        digest.update(f"{file.name}\0{len(contents[file])}\0".encode())
-        digest.update(contents[file])
-    return Code(path, folders, tuple(sorted(contents)), digest.hexdigest())
+    for file, content in contents.items():
+        digest.update(f"{file.name}\0{len(content)}\0".encode())
+        digest.update(content)
+    return digest.hexdigest()
 
 
 def execute(code: Code) -> ModuleType:
@@ -89,6 +108,7 @@ def execute(code: Code) -> ModuleType:
     if code.package not in sys.modules:
         package = ModuleType(code.package)
         package.__path__ = [str(root) for root in code.roots]
+        vars(package)[_CODE] = code
         sys.modules[code.package] = package
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())
@@ -108,6 +128,12 @@ class _Finder(MetaPathFinder):
     ) -> ModuleSpec | None:
         if not fullname.startswith(PACKAGE_PREFIX) or path is None:
             return None
+        code = _code_of(fullname)
+        file = _find(fullname.rpartition(".")[2], [Path(entry) for entry in path], code.contents)
+        if file is not None and file in code.contents:
+            inner = [str(file.parent)] if file.name == "__init__.py" else None
+            loader = _Loader(fullname, str(file))
+            return spec_from_file_location(fullname, file, loader=loader, submodule_search_locations=inner)
         spec = PathFinder.find_spec(fullname, path)
         if spec is not None and isinstance(spec.loader, SourceFileLoader):
             spec.loader = _Loader(fullname, spec.loader.path)
@@ -118,14 +144,22 @@ class _Loader(SourceFileLoader):
     """Compiles the source anew, so that a stale bytecode file can never stand in for it, and gives the
     module an `__import__` that finds the project's own modules."""
 
+    def get_data(self, path: str) -> bytes:
+        content = _code_of(self.name).contents.get(Path(path))
+        if content is None:
+            return super().get_data(path)
+        # Stack traces show the lines that ran, also when the file has changed since.
+        lines = decode_source(content).splitlines(keepends=True)
+        linecache.cache[path] = (len(content), None, lines, path)
+        return content
+
     def get_code(self, fullname: str) -> CodeType:
         code: CodeType = self.source_to_code(self.get_data(self.path), self.path)
         return code
 
     def exec_module(self, module: ModuleType) -> None:
-        package = module.__name__.partition(".")[0]
-        roots = tuple(Path(root) for root in sys.modules[package].__path__)
-        module.__dict__["__builtins__"] = {**vars(builtins), "__import__": _Importer(package, roots)}
+        importer = _Importer(_code_of(module.__name__))
+        module.__dict__["__builtins__"] = {**vars(builtins), "__import__": importer}
         super().exec_module(module)
 
 
@@ -133,8 +167,7 @@ class _Loader(SourceFileLoader):
 class _Importer:
     """`__import__` for code of a private package: `import helpers` means the project's `helpers.py`."""
 
-    package: str
-    roots: tuple[Path, ...]
+    code: Code
 
     def __call__(
         self,
@@ -145,22 +178,27 @@ class _Importer:
         level: int = 0,
     ) -> ModuleType:
         top = name.partition(".")[0]
-        if level or _find(top, self.roots) is None:
+        if level or self.code.find(top) is None:
             return builtins.__import__(name, globals, locals, fromlist or (), level)
-        private = f"{self.package}.{name}"
+        private = f"{self.code.package}.{name}"
         importlib.import_module(private)
         if not fromlist:
-            return sys.modules[f"{self.package}.{top}"]
+            return sys.modules[f"{self.code.package}.{top}"]
         return builtins.__import__(private, globals, locals, fromlist, 0)
 
 
-def _find(top: str, roots: Sequence[Path]) -> Path | None:
-    """The project file that the top-level name means."""
-    for root in roots:
-        for candidate in (root / f"{top}.py", root / top / "__init__.py"):
-            if candidate.is_file():
-                return candidate
-    return None
+def _code_of(module: str) -> Code:
+    """The code that a member of a private package belongs to."""
+    code = vars(sys.modules[module.partition(".")[0]])[_CODE]
+    assert isinstance(code, Code), module
+    return code
+
+
+def _find(top: str, roots: Sequence[Path], contents: Mapping[Path, bytes]) -> Path | None:
+    """The project file that the top-level name means: one that was read, else one that is there now."""
+    candidates = [place for root in roots for place in (root / f"{top}.py", root / top / "__init__.py")]
+    known = next((c for c in candidates if c in contents), None)
+    return known or next((c for c in candidates if c.is_file()), None)
 
 
 def _imported(content: bytes, file: Path, roots: Sequence[Path]) -> Iterator[Path]:
@@ -189,13 +227,13 @@ def _files_of(parts: Sequence[str], roots: Sequence[Path]) -> Iterator[Path]:
     """The files that importing the dotted name runs, packages included."""
     if not parts:
         return
-    found = _find(parts[0], roots)
+    found = _find(parts[0], roots, {})
     if found is None:
         return
     yield found
     folder = found.parent
     for part in parts[1:]:
-        inner = _find(part, [folder])
+        inner = _find(part, [folder], {})
         if inner is None or found.name != "__init__.py":
             return
         yield inner

@@ -17,19 +17,28 @@ from types import ModuleType
 from typing import Any, Literal
 
 from heddle.core.annotations import AnnotationError
-from heddle.core.record import record
 from heddle.core.signature import ModuleSignature
 from heddle.sdk.binding import (
     PluginError,
     Properties,
-    ResourceFunction,
     StepFunction,
     bind_step,
     role_of,
     streams,
 )
 from heddle.sdk.code import Code, closure_of, execute, executed
+from heddle.sdk.loaded import LoadedModule
 from heddle.sdk.plugin import Plugin
+
+__all__ = [
+    "LoadProblem",
+    "LoadedModule",
+    "load_code",
+    "load_installed",
+    "load_module",
+    "loaded",
+    "read_code",
+]
 
 ProblemKind = Literal["missing", "syntax", "import", "registration", "namespace", "empty"]
 
@@ -52,19 +61,6 @@ class LoadProblem(Exception):
         return f"{self.path}:{self.line}" if self.line else str(self.path)
 
 
-@record(frozen=True, slots=True)
-class LoadedModule:
-    """`signature` is plain data; `steps` and `resources` are what it names, to be called in this process.
-
-    `ignored` tells for the other public functions of a plain module why they are no steps.
-    """
-
-    signature: ModuleSignature
-    steps: Mapping[str, StepFunction]
-    resources: Mapping[str, ResourceFunction]
-    ignored: Mapping[str, str]
-
-
 def load_module(
     path: Path, import_path: str, *, namespace: str | None = None, roots: Sequence[Path] = ()
 ) -> LoadedModule:
@@ -73,7 +69,11 @@ def load_module(
     `namespace` is the one a plugin must have; `roots` are further folders whose modules the code may
     import. The same content at the same place is run once in a process. Raises `LoadProblem`.
     """
-    code = _code(path, roots)
+    return load_code(read_code(path, roots), import_path, namespace=namespace)
+
+
+def load_code(code: Code, import_path: str, *, namespace: str | None = None) -> LoadedModule:
+    """Load code that was read before. Raises `LoadProblem`."""
     return _offered(_run(code), code.path, code.hash, import_path, namespace)
 
 
@@ -128,7 +128,7 @@ def _offered(
         signature = plugin.signature(import_path, code_hash, origin or str(path))
     except PluginError as error:
         raise LoadProblem("registration", str(error), path) from error
-    return LoadedModule(signature, plugin.steps, plugin.resources, {})
+    return LoadedModule(signature, plugin.steps, plugin.resources, {}, plugin.version, plugin.environment)
 
 
 def _plain_module(module: ModuleType, path: Path, code_hash: str, import_path: str) -> LoadedModule:
@@ -180,7 +180,8 @@ def _no_steps(path: Path, ignored: Mapping[str, str]) -> str:
     return f"{path.name} offers no step: {reason}"
 
 
-def _code(path: Path, roots: Sequence[Path]) -> Code:
+def read_code(path: Path, roots: Sequence[Path]) -> Code:
+    """The file and what it imports. Raises `LoadProblem`."""
     try:
         return closure_of(path, roots)
     except OSError as error:

@@ -7,7 +7,7 @@ data, for the checker and the optimizer; the engine calls the functions through 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any, TypeVar
@@ -16,6 +16,7 @@ from heddle.core.settings import Settings
 from heddle.core.signature import InputMode, ModuleSignature, ResourceSignature, Rows, StepSignature
 from heddle.core.types import OPEN_ROW
 from heddle.sdk.binding import (
+    Infer,
     PluginError,
     Properties,
     ResourceFunction,
@@ -30,18 +31,29 @@ from heddle.sdk.binding import (
     with_properties,
 )
 from heddle.sdk.describe import describe
+from heddle.sdk.loaded import LoadedModule
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Plugin:
-    """`namespace` is the name that programs import: `import "fraud-score/detect"`."""
+    """`namespace` is the name that programs import: `import "fraud-score/detect"`.
 
-    def __init__(self, namespace: str, *, doc: str = "") -> None:
+    `environment` names the environment variables that the plugin's code reads: its process sees these and
+    what any process needs (PATH, HOME, …), and no others.
+    """
+
+    def __init__(
+        self, namespace: str, *, doc: str = "", version: str = "", environment: Sequence[str] = ()
+    ) -> None:
         if not namespace or namespace != namespace.strip() or namespace.startswith((".", "/")):
             raise PluginError(f'a namespace is a name such as "security" or "team/risk", not {namespace!r}')
         self.namespace = namespace
+        if isinstance(environment, str):
+            raise PluginError(f'environment= takes a list of names: environment=["{environment}"]')
         self.doc = doc
+        self.version = version
+        self.environment = tuple(environment)
         self.steps: dict[str, StepFunction] = {}
         self.resources: dict[str, ResourceFunction] = {}
 
@@ -65,17 +77,21 @@ class Plugin:
         idempotent: bool | None = None,
         effect: bool | None = None,
         output: RowSpec | None = None,
+        infer: Infer | None = None,
     ) -> Callable[[F], F]:
         """Register a function as a step.
 
         `resource` names the resource that the step uses, or maps slot names to resources. `output` gives
-        the output's columns where the return annotation does not.
+        the output's columns where the return annotation does not. `infer` gives them where they depend on
+        the settings: it is called while a program is checked, with the settings and, if it takes two
+        arguments, the input's `RowType`, and returns a Table class, a dict such as `{"id": "int"}`, an Arrow
+        schema or a `RowType`.
         """
         slots = slots_of(resource, f"step `{name}`")
         properties = Properties(rows, passthrough, deterministic, idempotent, effect, False, slots)
 
         def register(function: F) -> F:
-            self._add_step(bind_step(function, name, properties, output))
+            self._add_step(bind_step(function, name, properties, output, infer))
             return function
 
         return register
@@ -141,13 +157,22 @@ class Plugin:
         )
 
     def serve(self) -> None:
-        """Show what the plugin offers. The engine loads the plugin into its own process, so there is
-        nothing to keep running."""
+        """Serve the steps to the engine that started this process, and do not return. In a process that was
+        started by hand: show what the plugin offers, and return."""
+        from heddle.sdk.serve import plugin_folder, serve
+
+        folder = plugin_folder()
+        if folder is not None:
+            serve(self.module(), folder)
         sys.stdout.write(describe(self.signature()))
         sys.stdout.write(
-            "\nNothing needs to be started: `heddle run` loads this file where a program says "
+            "\nIt need not be started by hand: `heddle run` starts it where a program says "
             f'import "{self.namespace}".\n'
         )
+
+    def module(self) -> LoadedModule:
+        """What the plugin offers, ready to be called in this process. Raises `PluginError`."""
+        return LoadedModule(self.signature(), self.steps, self.resources, {}, self.version, self.environment)
 
     def _no_resource(self, step: str, resource: str) -> str:
         near = get_close_matches(resource, self.resources, n=1)

@@ -1,20 +1,22 @@
 """How the executor reaches a step, whatever process or host it runs in.
 
-The executor opens a `StepSession` per step call of a run and invokes it with batches; the
-implementation behind it (`inline.py`: this process) is chosen by the engine. Values are Arrow,
-configs are resolved plain data, and failures are the two exceptions below.
+The executor opens a `StepSession` per step call of a run and invokes it with batches; behind it stands
+the engine's own process (`inline.py`) or a plugin's (`remote.py`). Values are Arrow, configs are resolved
+plain data, failures are the two exceptions below, and what is worth telling on the way is a `Report`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Protocol
+from typing import Literal, Protocol, TypeAlias
 
 import pyarrow as pa
 
 from heddle.core.config import ConfigValue
 from heddle.core.record import record
+from heddle.core.report import StepReport
 from heddle.core.signature import ModuleSignature, StepSignature
+from heddle.core.step import RejectedRows
 
 
 @record(frozen=True, slots=True)
@@ -28,8 +30,18 @@ class ResourceBinding:
 
 
 @record(frozen=True, slots=True)
+class Batching:
+    """How many rows of calls that arrive together may be merged into one, and how long a call may wait for
+    others. 0 seconds: calls are merged only while they wait anyway."""
+
+    max_rows: int
+    max_wait_s: float
+
+
+@record(frozen=True, slots=True)
 class StepBinding:
-    """Everything that makes a step callable. `base` is the program's folder, for relative paths."""
+    """Everything that makes a step callable. `base` is the program's folder, for relative paths; without
+    `batching` its calls are never merged with those of others."""
 
     path: str
     module: ModuleSignature
@@ -38,11 +50,17 @@ class StepBinding:
     resources: Mapping[str, ResourceBinding]
     base: str
     output: pa.Schema | None
+    batching: Batching | None = None
+
+
+OnCancel: TypeAlias = Callable[[Callable[[], None]], Callable[[], None]]
+"""Takes what to call when the run is cancelled, and gives back how to take that back."""
 
 
 @record(frozen=True, slots=True)
 class CallContext:
-    """What a call may know about its run. `cancelled` may be asked at any time."""
+    """What a call may know about its run. `deadline_s` counts from the call's begin. `cancelled` may be
+    asked at any time."""
 
     run_id: str
     workflow: str
@@ -51,6 +69,44 @@ class CallContext:
     idempotency_key: str | None
     deadline_s: float | None
     cancelled: Callable[[], bool]
+    on_cancel: OnCancel
+
+
+@record(frozen=True, slots=True)
+class CallsMerged:
+    """Of a session's `calls`, `shared` were served together with calls of others."""
+
+    calls: int
+    shared: int
+
+
+@record(frozen=True, slots=True)
+class PluginOutput:
+    """A line that a plugin's process wrote to stdout or stderr."""
+
+    plugin: str
+    stream: Literal["stdout", "stderr"]
+    line: str
+
+
+@record(frozen=True, slots=True)
+class PluginStarted:
+    plugin: str
+    pid: int
+    duration_s: float
+
+
+@record(frozen=True, slots=True)
+class PluginStopped:
+    """A plugin's process ended without being asked; `reason` is for people."""
+
+    plugin: str
+    reason: str
+
+
+Report: TypeAlias = StepReport | CallsMerged | PluginOutput | PluginStarted | PluginStopped
+Reporter: TypeAlias = Callable[[Report], None]
+"""Called from any thread."""
 
 
 @record(frozen=True, slots=True)
@@ -93,6 +149,11 @@ class StepContractError(StepFailure):
 class StepSession(Protocol):
     """One step of one run, opened: its resources are open, its config is bound."""
 
+    @property
+    def keeps_deadlines(self) -> bool:
+        """Whether a call ends when its deadline has passed; else the caller must abandon it."""
+        ...
+
     def invoke(self, input: pa.Table | None, context: CallContext) -> CallResult:
         """Call the step with one batch (or the whole table). Raises `StepFailure`.
 
@@ -108,20 +169,38 @@ class StepSession(Protocol):
 
 
 class StepTransport(Protocol):
-    def open(self, binding: StepBinding) -> StepSession:
+    """How the steps of one run are reached."""
+
+    def open(self, binding: StepBinding, report: Reporter) -> StepSession:
         """Raises `StepFailure` when a resource cannot be opened."""
         ...
 
     def close(self) -> None:
-        """Close every resource that was opened."""
+        """Give back every resource that was opened."""
         ...
 
 
 class NoTransport:
     """The transport of a run whose plan has no steps."""
 
-    def open(self, binding: StepBinding) -> StepSession:
+    def open(self, binding: StepBinding, report: Reporter) -> StepSession:
         raise AssertionError(f"the plan has no step, so `{binding.path}` cannot be one")
 
     def close(self) -> None:
         """Nothing was opened."""
+
+
+class Endpoint(Protocol):
+    """Where a step's function runs: it gets tables and gives what the function gave, unchecked."""
+
+    @property
+    def keeps_deadlines(self) -> bool: ...
+
+    def call(
+        self, input: pa.Table | None, context: CallContext, refused: list[RejectedRows]
+    ) -> Iterator[pa.Table]:
+        """The tables that the function returned or yielded, none for a sink. Rows that it rejected are
+        appended to `refused`, at the latest before the iterator ends. Raises `StepFailure`."""
+        ...
+
+    def close(self) -> None: ...

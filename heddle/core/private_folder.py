@@ -1,0 +1,78 @@
+"""Folders for the user alone that are removed at the end and swept after a crash.
+
+They lie in `heddle-UID` below a temporary folder. Each holds a lock file that its owner keeps locked, so a
+folder whose lock can be taken belongs to a process that is gone.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+OWNER_LOCK: Final = "owner.lock"
+
+
+class PrivateFolder:
+    """A folder of mode 0700 at `path`. Making one sweeps those of dead processes beside it."""
+
+    def __init__(self, name: str, parent: Path) -> None:
+        """Raises `PermissionError` when `heddle-UID` below `parent` belongs to somebody else."""
+        root = user_root(parent)
+        self.path = root / name
+        with _locked(root / "sweep.lock"):
+            _sweep(root)
+            self.path.mkdir(mode=0o700)
+            self._lock = os.open(self.path / OWNER_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+
+    def remove(self) -> None:
+        if self._lock < 0:
+            return
+        shutil.rmtree(self.path, ignore_errors=True)
+        os.close(self._lock)
+        self._lock = -1
+
+
+def user_root(parent: Path) -> Path:
+    """`heddle-UID` below `parent`, private to the user. Raises `PermissionError`."""
+    root = parent / f"heddle-{os.getuid()}"
+    root.mkdir(mode=0o700, exist_ok=True)
+    status = root.lstat()
+    # Someone else may have made the folder first; then it must not be used.
+    if status.st_uid != os.getuid() or status.st_mode & 0o077:
+        raise PermissionError(
+            f"the folder {root} is not private to this user; remove it, or set TMPDIR to a folder of your own"
+        )
+    return root
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Only one process at a time makes or sweeps folders."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _sweep(root: Path) -> None:
+    for lock in root.glob(f"*/{OWNER_LOCK}"):
+        try:
+            descriptor = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            continue
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            continue
+        else:
+            shutil.rmtree(lock.parent, ignore_errors=True)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,161 @@
+"""The plugins of an engine: its processes, the merging of calls to them, and the transports of its runs.
+
+Steps of `std` run in the engine's own process, all others in plugins'; a run may ask for its Python steps
+inline.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from heddle.core.private_folder import PrivateFolder
+from heddle.core.signature import ModuleSignature
+from heddle.udf_bridge.inline import InlineTransport
+from heddle.udf_bridge.transport import Reporter, StepBinding, StepFailure, StepSession, StepTransport
+
+if TYPE_CHECKING:
+    from heddle.udf_bridge.hosts import PluginHosts
+    from heddle.udf_bridge.launch import Launch
+    from heddle.udf_bridge.merging import Mergers
+
+STANDARD: Final = "std/"
+
+_numbers = count(1)
+
+
+class Plugins:
+    """`roots` are folders whose modules Python code may import. Close it with the engine. Thread-safe."""
+
+    def __init__(
+        self,
+        roots: Sequence[Path] = (),
+        environ: Mapping[str, str] = os.environ,
+        notify: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self._roots = tuple(roots)
+        self._environ = environ
+        self._notify = notify
+        self._lock = threading.Lock()
+        self._hosts: PluginHosts | None = None
+        self._mergers: Mergers | None = None
+        self._bundles: PrivateFolder | None = None
+
+    def transport(self, *, inline: bool) -> StepTransport:
+        """The transport of one run; with `inline` its Python steps run in this process."""
+        return RoutedTransport(self, inline=inline)
+
+    def remote(self) -> StepTransport:
+        """The transport to plugin processes."""
+        from heddle.udf_bridge.remote import RemoteTransport
+
+        hosts, mergers = self._started()
+        return RemoteTransport(hosts, mergers, self.launch)
+
+    def hosts(self) -> PluginHosts:
+        return self._started()[0]
+
+    def launch(self, module: ModuleSignature) -> Launch:
+        """How the process of a module is started. Raises `StepFailure` when its code has gone."""
+        from heddle.udf_bridge.launch import python_launch
+
+        if is_project(module):
+            return self._project_launch(module)
+        return python_launch(module, self._roots, self._bundle(module))
+
+    def close(self) -> None:
+        """End all processes and remove what was kept for them."""
+        with self._lock:
+            hosts, self._hosts, self._mergers = self._hosts, None, None
+            bundles, self._bundles = self._bundles, None
+        if hosts is not None:
+            hosts.close()
+        if bundles is not None:
+            bundles.remove()
+
+    def _started(self) -> tuple[PluginHosts, Mergers]:
+        from heddle.udf_bridge.hosts import PluginHosts
+        from heddle.udf_bridge.merging import Mergers
+
+        with self._lock:
+            if self._hosts is None or self._mergers is None:
+                self._hosts, self._mergers = PluginHosts(self._environ), Mergers()
+            return self._hosts, self._mergers
+
+    def _project_launch(self, module: ModuleSignature) -> Launch:
+        from heddle.udf_bridge.describing import build_project
+        from heddle.udf_bridge.project import ProjectError, read_project
+
+        try:
+            project = read_project(Path(module.origin))
+            if project.code_hash() == module.code_hash:
+                build_project(project, module.code_hash, self._notify)
+            return project.launch(module.code_hash)
+        except ProjectError as error:
+            raise StepFailure(f"{error.message}; {error.help}", "PluginStartError", "") from error
+
+    def _bundle(self, module: ModuleSignature) -> Path | None:
+        """A copy of a Python module's files as they were planned with, so that a later edit does not reach
+        this run; None for an installed module."""
+        if not module.origin.endswith(".py"):
+            return None
+        from heddle.sdk.bundle import save_bundle
+        from heddle.sdk.code import closure_of
+
+        with self._lock:
+            if self._bundles is None:
+                self._bundles = PrivateFolder(
+                    f"code-{os.getpid()}-{next(_numbers)}", Path(tempfile.gettempdir())
+                )
+            folder = self._bundles.path / module.code_hash
+            if folder.is_dir():
+                return folder
+            try:
+                code = closure_of(Path(module.origin), self._roots)
+            except OSError as error:
+                raise StepFailure(
+                    f"the module {module.path} cannot be read: {error.strerror}", "PluginStartError", ""
+                ) from error
+            if code.hash != module.code_hash:
+                raise StepFailure(
+                    f"{module.origin} was changed after the program was planned; run it again",
+                    "PluginStartError",
+                    "",
+                )
+            save_bundle(code, folder)
+            return folder
+
+
+class RoutedTransport:
+    """The transport of one run: each step to where its module says."""
+
+    def __init__(self, plugins: Plugins, *, inline: bool) -> None:
+        self._plugins = plugins
+        self._inline_all = inline
+        self._inline = InlineTransport()
+        self._remote: StepTransport | None = None
+        self._lock = threading.Lock()
+
+    def open(self, binding: StepBinding, report: Reporter) -> StepSession:
+        module = binding.module
+        if module.path.startswith(STANDARD) or (self._inline_all and not is_project(module)):
+            return self._inline.open(binding, report)
+        with self._lock:
+            if self._remote is None:
+                self._remote = self._plugins.remote()
+        return self._remote.open(binding, report)
+
+    def close(self) -> None:
+        if self._remote is not None:
+            self._remote.close()
+        self._inline.close()
+
+
+def is_project(module: ModuleSignature) -> bool:
+    """Whether a module is a plugin project with its own command, in any language."""
+    return Path(module.origin).is_absolute() and not module.origin.endswith(".py")
