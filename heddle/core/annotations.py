@@ -13,6 +13,7 @@ import decimal
 import enum
 import types
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import (
     Annotated,
     Any,
@@ -62,6 +63,11 @@ Float32 = Annotated[float, pa.float32()]
 
 def row_of_class(cls: type) -> RowType:
     """The row type that a class's annotations name; without any it is open."""
+    return _row_of_class(cls)
+
+
+@lru_cache(maxsize=1024)
+def _row_of_class(cls: type) -> RowType:
     try:
         hints = get_type_hints(cls, include_extras=True)
     except NameError as error:

@@ -15,6 +15,17 @@ from heddle.core.types import type_name, widens
 _t = pa.types
 
 
+_PLAIN_IDS = frozenset(
+    t.id
+    for t in (
+        *(pa.bool_(), pa.int8(), pa.int16(), pa.int32(), pa.int64(), pa.uint8(), pa.uint16(), pa.uint32()),
+        *(pa.uint64(), pa.float16(), pa.float32(), pa.float64(), pa.string(), pa.large_string(), pa.binary()),
+        *(pa.date32(), pa.timestamp("us"), pa.decimal128(1), pa.time64("us"), pa.duration("us")),
+    )
+)
+"""Types that `plain_type` leaves as they are, as most columns' are."""
+
+
 class CastError(ValueError):
     """`found` and `wanted` are type names, `reason` tells which value does not fit, if that is why."""
 
@@ -72,11 +83,13 @@ def plain_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def plain_table(table: pa.Table) -> pa.Table:
     """The table without view types and without schema metadata; the same buffers where nothing changes."""
+    schema = table.schema
+    if schema.metadata is None and all(f.type.id in _PLAIN_IDS and f.metadata is None for f in schema):
+        return table
     columns = [plain_column(column) for column in table.columns]
-    fields = [_plain_field(f) for f in table.schema]
     if not columns:
         return table
-    return pa.Table.from_arrays(columns, schema=pa.schema(fields))
+    return pa.Table.from_arrays(columns, schema=plain_schema(schema))
 
 
 def has_inner_null(column: pa.ChunkedArray | pa.Array, wanted: pa.DataType) -> bool:

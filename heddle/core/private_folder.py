@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,15 +28,19 @@ class PrivateFolder:
         with _locked(root / "sweep.lock"):
             _sweep(root)
             self.path.mkdir(mode=0o700)
-            self._lock = os.open(self.path / OWNER_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            lock = os.open(self.path / OWNER_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        self._removing = threading.Lock()
+        self._lock: int | None = lock
 
     def remove(self) -> None:
-        if self._lock < 0:
-            return
-        shutil.rmtree(self.path, ignore_errors=True)
-        os.close(self._lock)
-        self._lock = -1
+        """More than once does no harm, also from several threads."""
+        with self._removing:
+            lock, self._lock = self._lock, None
+            if lock is None:
+                return
+            shutil.rmtree(self.path, ignore_errors=True)
+            os.close(lock)
 
 
 def user_root(parent: Path) -> Path:

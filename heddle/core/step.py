@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeAlias, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, runtime_checkable
 
 import pyarrow as pa
 
@@ -16,7 +16,14 @@ from heddle.core.report import StepMeasured, StepProgressed, Tell
 from heddle.core.resource import ResourceConfig
 from heddle.core.settings import Settings
 
-ResourceConfigT = TypeVar("ResourceConfigT", bound=ResourceConfig)
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    ResourceConfigT = TypeVar("ResourceConfigT", bound=ResourceConfig, default=Any)
+else:
+    from typing import TypeVar
+
+    ResourceConfigT = TypeVar("ResourceConfigT", bound=ResourceConfig)
 
 RowSelection: TypeAlias = Any
 """Rows of a call's input: a boolean mask with one value a row, or row numbers. Arrow, NumPy, pandas and

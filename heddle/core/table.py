@@ -2,14 +2,15 @@
 
 A subclass with annotations is a schema: `class Scored(Table): user_id: int; score: float` names columns
 with their types, and making one checks and casts to them. Further columns are kept. A class without
-annotations takes any columns. pandas and Polars are imported only by the methods that need them.
+annotations takes any columns, and `class Scored(Table, open=True)` says that there may be others beside the
+named ones. pandas and Polars are imported only by the methods that need them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 import pyarrow as pa
 
@@ -38,14 +39,21 @@ class Table:
     """An immutable table. `Table(data)` takes what `from_arrow` takes."""
 
     __slots__ = ("_table",)
+    _open: ClassVar[bool] = False
+
+    def __init_subclass__(cls, *, open: bool | None = None, **others: Any) -> None:
+        super().__init_subclass__(**others)
+        if open is not None:
+            cls._open = open
 
     def __init__(self, data: pa.Table | pa.RecordBatch | ArrowStream) -> None:
         self._table = conformed(arrow_table(data), type(self))
 
     @classmethod
     def row_type(cls) -> RowType:
-        """The columns that the class names; open when it names none. Raises `AnnotationError`."""
-        return row_of_class(cls)
+        """The columns that the class names; open when it says so or names none. Raises `AnnotationError`."""
+        row = row_of_class(cls)
+        return RowType(row.columns, open=True) if cls._open else row
 
     @classmethod
     def from_arrow(cls, data: pa.Table | pa.RecordBatch | ArrowStream) -> Self:
@@ -169,6 +177,8 @@ def arrow_table(data: object) -> pa.Table:
 def conformed(table: pa.Table, cls: type[Table], *, lossless: bool = False) -> pa.Table:
     """The table with the columns that `cls` names cast to their types, all others as they are."""
     row = cls.row_type()
+    if not row.columns:
+        return table
     fields = {f.name: f for f in table.schema}
     columns = {name: table.column(name) for name in table.column_names}
     for wanted in row.columns:
@@ -182,8 +192,6 @@ def conformed(table: pa.Table, cls: type[Table], *, lossless: bool = False) -> p
         except CastError as error:
             raise TableError(f"{cls.__name__}: column `{wanted.name}` holds {error}") from error
         fields[wanted.name] = pa.field(wanted.name, wanted.type)
-    if not row.columns:
-        return table
     return pa.Table.from_arrays(list(columns.values()), schema=pa.schema(list(fields.values())))
 
 

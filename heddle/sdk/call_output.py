@@ -11,7 +11,7 @@ from heddle.core.failure import StepError
 from heddle.core.wire import plugin_pb2 as wire
 from heddle.core.wire.columns import untouched, without_untouched
 from heddle.core.wire.lanes import LaneError
-from heddle.core.wire.payload import Payload, inline_payloads, payload, payloads, to_stream
+from heddle.core.wire.payload import data_bytes, Payload, inline_payloads, payload, payloads, to_stream
 from heddle.core.wire.segments import MappedSegments
 from heddle.sdk.plugin_lane import FRAME_SLACK_BYTES, PluginLane
 
@@ -27,17 +27,31 @@ class CallOutput:
         self._segments = segments
         self._grant = grant
 
-    def send(self, table: pa.Table, input: pa.Table | None = None) -> None:
-        """One table of the output. With `input`, the only batch of the call's input, columns that are the
-        same memory do not travel. Raises `LaneError` and `StepError`."""
-        sources = untouched(table, input) if input is not None else []
-        if sources and self._sent_without(table, sources):
+    def send(self, table: pa.Table) -> None:
+        """One of several tables of the output. Raises `LaneError` and `StepError`."""
+        if not self._sent_small(table, hold=False):
+            self._send_large(table)
+
+    def send_only(self, table: pa.Table, input: pa.Table) -> None:
+        """The whole output of a call whose input was one batch: large columns that are the same memory do
+        not travel. Raises `LaneError` and `StepError`."""
+        if self._sent_small(table, hold=True):
             return
-        if table.nbytes <= self._lane.limits.inline_bytes_max:
-            stream = to_stream(table)
-            if stream.size <= self._lane.limits.inline_bytes_max:
-                self._send(wire.Batch(inline=stream.to_pybytes()))
-                return
+        sources = untouched(table, input)
+        if not (sources and self._sent_without(table, sources)):
+            self._send_large(table)
+
+    def _sent_small(self, table: pa.Table, *, hold: bool) -> bool:
+        inline_bytes_max = self._lane.limits.inline_bytes_max
+        if data_bytes(table) > inline_bytes_max:
+            return False
+        stream = to_stream(table)
+        if stream.size > inline_bytes_max:
+            return False
+        self._send(wire.Batch(inline=stream.to_pybytes()), hold=hold)
+        return True
+
+    def _send_large(self, table: pa.Table) -> None:
         for part in payloads(table, PAYLOAD_BYTES_MAX):
             if not self._sent_whole(part, ()):
                 self._send_cut(part)
@@ -88,5 +102,5 @@ class CallOutput:
             raise LaneError("a grant that is smaller than what was asked for")
         return frame.grant.segment
 
-    def _send(self, batch: wire.Batch) -> None:
-        self._lane.send(wire.PluginFrame(batch=batch))
+    def _send(self, batch: wire.Batch, *, hold: bool = False) -> None:
+        self._lane.send(wire.PluginFrame(batch=batch), hold=hold)

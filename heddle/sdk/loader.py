@@ -37,6 +37,7 @@ __all__ = [
     "load_installed",
     "load_module",
     "loaded",
+    "module_of",
     "read_code",
 ]
 
@@ -90,6 +91,12 @@ def load_installed(name: str, import_path: str, *, namespace: str | None = None)
         raise LoadProblem("import", message, Path(name)) from error
     path = Path(module.__file__ or name)
     return _offered(module, path, closure_of(path, ()).hash, import_path, namespace, origin=name)
+
+
+def module_of(module: ModuleType) -> LoadedModule:
+    """What a module offers that was imported in the ordinary way, as tests do. Raises `LoadProblem`."""
+    path = Path(vars(module).get("__file__") or module.__name__)
+    return _offered(module, path, "", module.__name__, None)
 
 
 def loaded(signature: ModuleSignature) -> LoadedModule:

@@ -52,12 +52,12 @@ class PluginLane:
         """Nothing refers to the segment's slice any more. Called by finalizers, so it takes no lock."""
         self._released.append(segment_id)
 
-    def send(self, frame: wire.PluginFrame) -> None:
-        """Raises `LaneError`."""
+    def send(self, frame: wire.PluginFrame, *, hold: bool = False) -> None:
+        """With `hold` it may wait for the next frame. Raises `LaneError`."""
         with self._sending:
             while self._released:
                 frame.released.append(self._released.popleft())
-            self._lane.send(frame)
+            self._lane.send(frame, hold=hold)
 
     def receive(self) -> wire.EngineFrame | None:
         """Raises `LaneError`."""

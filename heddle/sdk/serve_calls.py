@@ -17,6 +17,7 @@ from heddle.core.failure import StepError, failure_of
 from heddle.core.report import StepLogged, StepMeasured, StepProgressed, StepReport
 from heddle.core.step import RejectedRows, StepContext
 from heddle.core.wire import plugin_pb2 as wire
+from heddle.core.wire.columns import joined
 from heddle.core.wire.failures import TEXT_CHARS_MAX, encode_failure, wire_text
 from heddle.core.wire.lanes import LaneError
 from heddle.core.wire.payload import PayloadError, read
@@ -240,8 +241,10 @@ class Call:
         """Only a single table can name columns of the input, so one is held back."""
         held = next(tables, None)
         following = next(tables, None)
-        if held is not None:
-            output.send(held, input if following is None else None)
+        if held is not None and following is None:
+            output.send_only(held, input)
+        elif held is not None:
+            output.send(held)
         while following is not None:
             self._check_cancelled()
             output.send(following)
@@ -282,10 +285,8 @@ class Call:
 
 
 def _joined(batches: list[pa.Table]) -> pa.Table | None:
-    if len(batches) < 2:
-        return batches[0] if batches else None
     try:
-        return pa.concat_tables(batches)
+        return joined(batches) if batches else None
     except pa.ArrowInvalid as error:
         raise _protocol("the batches of an input have different schemas") from error
 

@@ -26,7 +26,7 @@ from heddle.core.config import ConfigValue
 from heddle.core.record import record
 from heddle.core.signature import ModuleSignature
 from heddle.core.step import RejectedRows
-from heddle.core.types import RowType
+from heddle.core.types import OPEN_ROW, RowType
 from heddle.core.wire import plugin_pb2 as wire
 from heddle.core.wire.control import PROTOCOL, ControlClient, Response
 from heddle.core.wire.description import DescriptionError, decode_module, decode_row, encode_row
@@ -103,6 +103,7 @@ class Connection:
         self._resources: _Once[ResourceKey] = _Once()
         self._bindings: _Once[BindingKey] = _Once()
         self._calls = 0
+        self._started = 0
         self._calls_lock = threading.Lock()
         self.lease_s = 0.0
         self._grant_bytes: dict[int, int] = {}
@@ -120,6 +121,11 @@ class Connection:
         """Calls under way."""
         return self._calls
 
+    @property
+    def started(self) -> int:
+        """Calls that have begun, ever."""
+        return self._started
+
     def module(self, path: str, code_hash: str, origin: str) -> ModuleSignature:
         """What the plugin offers. Raises `PluginStartError`."""
         try:
@@ -135,9 +141,7 @@ class Connection:
 
     def infer(self, key: BindingKey, input: RowType | None) -> RowType:
         """The output's row of a binding. Raises `StepFailure`, `PluginLostError`."""
-        request = wire.InferSchemaRequest(binding_id=self.bind(key))
-        if input is not None:
-            request.input.CopyFrom(encode_row(input))
+        request = wire.InferSchemaRequest(binding_id=self.bind(key), input=encode_row(input or OPEN_ROW))
         response = self._ask(request, wire.InferSchemaResponse)
         if response.HasField("failure"):
             raise step_failure(response.failure)
@@ -165,6 +169,7 @@ class Connection:
         """Raises `StepFailure`, `PluginLostError`."""
         with self._calls_lock:
             self._calls += 1
+            self._started += 1
         try:
             try:
                 yield from self._call(self.bind(key), input, context, refused, report)

@@ -50,6 +50,8 @@ class Contract:
 
     def prepare(self, table: pa.Table) -> PreparedInput:
         row = self.signature.input
+        if not row.columns and row.open:
+            return PreparedInput(table, table)
         columns: dict[str, pa.ChunkedArray] = {}
         for wanted in row.columns:
             columns[wanted.name] = self._input_column(table, wanted)
@@ -171,6 +173,8 @@ class Contract:
         """The declared columns of what the function returned, cast; all columns for an open output."""
         output = self.signature.output
         assert output is not None, "a sink has no columns"
+        if not output.columns and output.open:
+            return returned
         columns: dict[str, pa.ChunkedArray] = {}
         for wanted in output.columns:
             if wanted.name not in returned.column_names:
@@ -328,6 +332,8 @@ class PinnedSchema:
         """The table in the pinned schema. Raises `StepContractError` where it does not fit."""
         if self.schema is None:
             self.schema = pa.schema([pa.field(f.name, f.type) for f in table.schema])
+        if table.schema.equals(self.schema):
+            return table
         if table.schema.names != self.schema.names:
             raise StepContractError(
                 f"`{step}` returned the columns {', '.join(table.schema.names)} for one batch and "
@@ -355,6 +361,8 @@ def table_of(columns: dict[str, pa.ChunkedArray], row_count: int) -> pa.Table:
 
 def _once(refused: Sequence[RejectedRows]) -> list[RejectedRows]:
     """Each row with its first reason only."""
+    if len(refused) < 2:
+        return list(refused)
     result: list[RejectedRows] = []
     seen = pa.array([], pa.int64())
     for rejected in refused:

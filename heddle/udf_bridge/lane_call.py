@@ -20,7 +20,7 @@ from heddle.core.step import RejectedRows
 from heddle.core.wire import columns
 from heddle.core.wire import plugin_pb2 as wire
 from heddle.core.wire.lanes import FRAME_BYTES_MAX, INLINE_BYTES_MAX, Lane, LaneError
-from heddle.core.wire.payload import Payload, PayloadError, payloads, read
+from heddle.core.wire.payload import Payload, PayloadError, data_bytes, payloads, read, to_stream
 from heddle.udf_bridge.segments import OwnedSegment, SegmentPool
 from heddle.udf_bridge.transport import (
     CallContext,
@@ -133,6 +133,11 @@ class LaneCall:
         self._lane.send(wire.EngineFrame(end=wire.EndInput()))
 
     def _placed(self, table: pa.Table) -> Iterator[wire.Batch]:
+        if data_bytes(table) <= INLINE_BYTES_MAX:
+            stream = to_stream(table)
+            if stream.size <= INLINE_BYTES_MAX:
+                yield wire.Batch(inline=stream.to_pybytes())
+                return
         for part in payloads(table, PAYLOAD_BYTES_MAX):
             if part.size_bytes <= INLINE_BYTES_MAX:
                 yield wire.Batch(inline=part.to_bytes())

@@ -98,7 +98,7 @@ class RemoteEndpoint:
         `report` stands in for the endpoint's own, in a call that serves several."""
         report = report or self._report
         connection = self._host.connection(context.on_cancel)
-        alone = connection.calls == 0
+        others, started = connection.calls, connection.started
         begun = False
         try:
             for table in connection.call(self._key, input, context, refused, report):
@@ -107,6 +107,7 @@ class RemoteEndpoint:
             return
         except PluginLostError as lost:
             self._host.lost(connection, str(lost))
+            alone = not others and connection.started == started + 1
             if begun or alone or not self._may_repeat or context.cancelled():
                 raise failure_of_lost(connection.name, lost) from lost
         refused.clear()

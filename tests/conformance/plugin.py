@@ -83,6 +83,7 @@ class Conformance:
         self.hosts = PluginHosts(ENVIRON)
         self.told = Told()
         self._mergers = Mergers()
+        self.host.subscribe(self.told)
         self.sessions: list[StepSession] = []
 
     @property

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -100,10 +101,11 @@ def test_garbage_on_the_lanes(fresh_plugin: Conformance, garbage: bytes) -> None
     pid = fresh_plugin.pid
     with socket.socket(socket.AF_UNIX) as lane:
         lane.connect(fresh_plugin.host.connection().process.lanes_path)
-        lane.sendall(garbage)
-        lane.shutdown(socket.SHUT_WR)
         lane.settimeout(20)
-        assert lane.recv(1) == b""
+        with suppress(ConnectionError):  # it may hang up before it has all of it
+            lane.sendall(garbage)
+            lane.shutdown(socket.SHUT_WR)
+            assert lane.recv(1) == b""
     assert fresh_plugin.output("add", ROWS, {"amount": 1})["y"].to_pylist() == [2, 3, 4]
     assert fresh_plugin.pid == pid
 

@@ -95,4 +95,4 @@ def test_an_unknown_resource_is_refused(plugin: Conformance) -> None:
 def _refused(plugin: Conformance, config: dict[str, Any], setting: str) -> None:
     with pytest.raises(StepFailure, match="were refused") as caught:
         plugin.host.connection().bind(BindingKey("settings", json.dumps(config), (), ""))
-    assert f"`{setting}`" in caught.value.message
+    assert setting in caught.value.message

@@ -172,7 +172,7 @@ def test_serve_says_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
     plugin.serve()
     assert capsys.readouterr().out == (
         "plugin p\n  Risk.\n  step s\n    {..} -> {..}\n    rows=map, deterministic\n\n"
-        'Nothing needs to be started: `heddle run` loads this file where a program says import "p".\n'
+        'It need not be started by hand: `heddle run` starts it where a program says import "p".\n'
     )
 
 

@@ -21,7 +21,7 @@ from heddle.udf_bridge.transport import (
 )
 
 PROGRAMS = Path(__file__).parents[1] / "acceptance"
-CONTEXT = CallContext("run1", "W", "s", 1, None, None, lambda: False)
+CONTEXT = CallContext("run1", "W", "s", 1, None, None, lambda: False, lambda wake: lambda: None)
 PASSWORDS = pa.table({"id": [1, 2], "password": ["correct horse", "battery"]})
 HASHES = [hashlib.sha256(("pepper" + p).encode()).hexdigest() for p in ("correct horse", "battery")]
 
@@ -38,7 +38,7 @@ def call(
     transport = InlineTransport()
     try:
         binding = StepBinding("W/1", module, module.steps[step], config or {}, bound, ".", None)
-        return transport.open(binding).invoke(table, CONTEXT)
+        return transport.open(binding, lambda told: None).invoke(table, CONTEXT)
     finally:
         transport.close()
 

@@ -28,7 +28,7 @@ from heddle.udf_bridge.transport import (
     StepSession,
 )
 
-CONTEXT = CallContext("run1", "W", "p.s", 2, "key", 30.0, lambda: False)
+CONTEXT = CallContext("run1", "W", "p.s", 2, "key", 30.0, lambda: False, lambda wake: lambda: None)
 
 
 class In(Table):
@@ -57,7 +57,7 @@ class Bank:
             lambda _: LoadedModule(module, self.plugin.steps, self.plugin.resources, {})
         )
         binding = StepBinding("W/1", module, module.steps["s"], config or {}, resources or {}, ".", output)
-        return self.transport.open(binding)
+        return self.transport.open(binding, lambda told: None)
 
     def call(self, table: pa.Table, output: pa.Schema | None = None) -> CallResult:
         session = self.open(output)
@@ -532,7 +532,7 @@ def test_resources_are_opened_once_and_closed_at_the_end() -> None:
     resources = {"vault": ResourceBinding("v", module, "vault", {"key": "k"})}
     first = bank.open(None, {"rounds": 2}, resources)
     binding = StepBinding("W/2", module, module.steps["s"], {"rounds": 3}, resources, ".", None)
-    second = bank.transport.open(binding)
+    second = bank.transport.open(binding, lambda told: None)
     assert rows_of(first.invoke(pa.table({"a": [1]}), CONTEXT)) == [{"text": "k22W"}]
     assert rows_of(second.invoke(pa.table({"a": [1]}), CONTEXT)) == [{"text": "k32W"}]
     assert (Vault.opened, Vault.closed) == (1, 0)
@@ -556,8 +556,8 @@ def test_declared_steps_do_not_run() -> None:
     module = bank.plugin.signature("p")
     bank.open()
     binding = StepBinding("W/1", module, module.steps["later"], {}, {}, ".", None)
-    with pytest.raises(StepFailure, match=r"`p.later` is declared but cannot run in this version of Heddle"):
-        bank.transport.open(binding)
+    with pytest.raises(StepFailure, match=r"`p.later` is declared but has no body"):
+        bank.transport.open(binding, lambda told: None)
 
 
 def test_sinks_return_nothing(tmp_path: Path) -> None:

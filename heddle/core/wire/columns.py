@@ -45,6 +45,17 @@ def restored(payload: pa.Table, input: pa.Table, sources: Sequence[int]) -> pa.T
     return pa.Table.from_arrays(columns, schema=pa.schema(fields))
 
 
+def joined(tables: Sequence[pa.Table]) -> pa.Table:
+    """The rows of all tables, of which there is at least one; Arrow's own function loses the rows of tables
+    without columns. Raises `pa.ArrowInvalid` when their schemas differ."""
+    if len(tables) == 1:
+        return tables[0]
+    whole = pa.concat_tables(tables)
+    if whole.num_columns:
+        return whole
+    return pa.Table.from_batches([rows_only(sum(table.num_rows for table in tables))])
+
+
 def rows_only(count: int) -> pa.RecordBatch:
     """A batch with rows and without columns."""
     rows = pa.StructArray.from_buffers(pa.struct([]), count, [None], 0, 0, [])

@@ -15,6 +15,7 @@ INLINE_BYTES_MAX: Final = 64 << 10
 
 _PREFIX_BYTES: Final = 4
 _READ_BYTES: Final = 1 << 16
+_HELD_BYTES_MAX: Final = 1 << 17
 
 Sent = TypeVar("Sent", bound=Message)
 Received = TypeVar("Received", bound=Message)
@@ -37,14 +38,20 @@ class Lane(Generic[Sent, Received]):
         self._received = received
         self._frame_bytes_max = frame_bytes_max
         self._buffer = bytearray()
+        self._held = b""
 
-    def send(self, frame: Sent) -> None:
-        """Raises `LaneError` when the peer is gone."""
+    def send(self, frame: Sent, *, hold: bool = False) -> None:
+        """With `hold` the frame may wait for the next one, to save a system call. Raises `LaneError` when
+        the peer is gone."""
         body = frame.SerializeToString()
         assert len(body) <= self._frame_bytes_max, f"a frame of {len(body)} bytes"
-        prefix = len(body).to_bytes(_PREFIX_BYTES, "little")
+        data = b"".join((self._held, len(body).to_bytes(_PREFIX_BYTES, "little"), body))
+        if hold and len(data) <= _HELD_BYTES_MAX:
+            self._held = data
+            return
+        self._held = b""
         try:
-            self._connection.sendall(prefix + body)
+            self._connection.sendall(data)
         except OSError as error:
             raise LaneError(f"the lane is closed ({error.strerror})") from error
 

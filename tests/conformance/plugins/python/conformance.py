@@ -9,7 +9,8 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
-from typing import Literal, NoReturn, TypedDict
+from dataclasses import asdict, dataclass
+from typing import Literal, NoReturn
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -57,13 +58,17 @@ def counter(config: CounterConfig) -> Counter:
     return Counter(config.start)
 
 
-class X(Table):
+class X(Table, open=True):
     x: int
 
 
-class XAndY(Table):
+class XAndY(Table, open=True):
     x: int
     y: int
+
+
+class OnlyX(Table):
+    x: int
 
 
 class Total(Table):
@@ -143,7 +148,7 @@ def repeat(input: X, config: RepeatConfig) -> X:
 
 
 @plugin.step(name="total", deterministic=True)
-def total(input: X) -> Total:
+def total(input: OnlyX) -> Total:
     return Total.from_pylist([{"total": pc.sum(input["x"], min_count=0).as_py()}])
 
 
@@ -169,12 +174,10 @@ def count(config: StepConfig[CounterConfig]) -> Count:
     return Count.from_pylist([{"count": config.resource.number}])
 
 
-class _City(TypedDict):
+@dataclass
+class Place:
     city: str
-
-
-class Place(_City, total=False):
-    zip: str
+    zip: str = ""
 
 
 class SettingsConfig(StepConfig):
@@ -192,6 +195,7 @@ class SettingsConfig(StepConfig):
 @plugin.step(name="settings", deterministic=True)
 def settings(config: SettingsConfig) -> Json:
     values = {name: getattr(config, name) for name in config.setting_annotations()}
+    values["place"] = asdict(config.place) if config.place is not None else None
     return Json.from_pylist([{"json": json.dumps(values, sort_keys=True, separators=(",", ":"))}])
 
 
@@ -220,7 +224,7 @@ class SleepConfig(StepConfig):
     seconds: float
 
 
-@plugin.step(name="sleep", rows="map")
+@plugin.step(name="sleep", rows="map", deterministic=True)
 def sleep(input: Table, config: SleepConfig, context: StepContext) -> Table:
     end = time.monotonic() + config.seconds
     while time.monotonic() < end:
@@ -244,7 +248,7 @@ class LogConfig(StepConfig):
     message: str
 
 
-@plugin.step(name="log")
+@plugin.step(name="log", rows="map")
 def log(input: Table, config: LogConfig, context: StepContext) -> Table:
     rows = input.num_rows
     context.log.info(config.message, extra={"rows": rows})
