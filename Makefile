@@ -7,7 +7,7 @@ PROGRAMS := examples tpch_bench/queries
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt bench fuzz lock clean
+.PHONY: help demo test check fmt bench fuzz lock proto clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -24,12 +24,17 @@ $(VENV)/.dev: requirements-dev.lock $(VENV)/.core
 	$(PIP) -r requirements-dev.lock
 	@touch $@
 
+# What the SDKs of other languages are built with.
+$(VENV)/.toolchains: tools/toolchains.sh $(VENV)/.core
+	sh tools/toolchains.sh $(VENV)
+	@touch $@
+
 demo: $(VENV)/.core ## Make two million orders and run a program on them
 	$(BIN)/python examples/demo/generate.py
 	$(BIN)/heddle run examples/demo/demo.he
 
-test: check ## Run the checks and all tests
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
+test: check $(VENV)/.toolchains ## Run the checks and all tests
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 
 check: $(VENV)/.dev ## Layout, lint, types, import directions; examples check and are laid out
 	$(BIN)/ruff format --check .
@@ -62,6 +67,10 @@ lock: $(VENV)/.dev ## Pin the newest versions that pyproject.toml allows
 	$(BIN)/$(LOCK) --upgrade pyproject.toml --output-file requirements.lock
 	$(BIN)/$(LOCK) --upgrade pyproject.toml --extra test --extra dev --extra bench \
 	    --constraint requirements.lock --output-file requirements-dev.lock
+
+proto: $(VENV)/.dev ## Generate the messages of the plugin protocol
+	$(BIN)/python -m grpc_tools.protoc -I heddle/udf_bridge --python_out=heddle/core/wire \
+	    --pyi_out=heddle/core/wire heddle/udf_bridge/plugin.proto
 
 clean: ## Remove everything that is made here
 	rm -rf .venv .venv-* .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist

@@ -2,9 +2,10 @@
 
 `python -m benchmarks.handoff [--rows N] [--repeats N]` sends a table of 1 GB (25 M rows, 5 columns) in
 batches of a million rows through an identity step: over Heddle's bridge, over an Arrow Flight server on a
-Unix socket (in the 4 MB batches that suit it), and as IPC streams through two pipes; beside them the time to
-copy the same bytes between warm pages. All are interleaved in random order. `rebuild` is a step that returns new memory, so that every byte travels
-both ways; of `identity` nothing needs to travel back, because its columns are untouched.
+Unix socket (in the 4 MB batches that suit it), and as IPC streams through two pipes; beside them the time
+to copy the same bytes between warm pages. All are interleaved in random order. `rebuild` is a step that
+returns new memory, so that every byte travels both ways; of `identity` nothing needs to travel back,
+because its columns are untouched.
 
 Then the latency of calls with 1 and with 1,000 rows, and how much private memory the plugin gained. The
 last line is `RESULT {json}`.

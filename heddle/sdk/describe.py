@@ -22,6 +22,7 @@ def _step_lines(step: StepSignature) -> list[str]:
     slots = "".join(f"<{slot.name}: {slot.resource}> " for slot in step.slots)
     source = "" if step.input_mode == "none" else f"{step.input} -> "
     output = "nothing" if step.output is None else str(step.output)
+    output += " and what its settings say" if step.output_from_config else ""
     lines = [f"  step {step.name} {slots}{_settings(step.config)}".rstrip(), f"    {source}{output}"]
     if step.input_mode == "none":
         lines[-1] = f"    -> {output}"

@@ -152,7 +152,6 @@ class BoundStep:
         if not isinstance(returned, Iterator):
             yield self._arrow(returned)
             return
-        del input
         while True:
             try:
                 item = next(returned)

@@ -171,7 +171,8 @@ class Call:
         return None
 
     def _run(self, registry: Registry, calls: Calls) -> None:
-        self._segments.forget(self._begin.forgotten)
+        if self._begin.forgotten:
+            self._segments.forget(self._begin.forgotten)
         batches = self._input()
         with calls.active(self), registry.in_use(self._begin.binding_id) as binding:
             if self._cancelled.is_set():
@@ -224,7 +225,6 @@ class Call:
         output = CallOutput(self._lane, self._segments, _segment(self._begin.grant))
         tables = binding.step.call(input, context)
         assert isinstance(tables, Generator)
-        del input
         try:
             if only is None:
                 for table in tables:

@@ -36,6 +36,7 @@ from heddle.udf_bridge.lane_call import (
     EngineLane,
     LaneCall,
     LeaseExpiredError,
+    PluginGoneError,
     PluginLostError,
     step_failure,
 )
@@ -256,7 +257,7 @@ class Connection:
             connection.connect(self.process.lanes_path)
         except OSError as error:
             connection.close()
-            raise PluginLostError(self.ending()) from error
+            raise PluginGoneError(self.ending()) from error
         return Lane(connection, wire.PluginFrame)
 
     def _introduced(self, environ: Mapping[str, str]) -> wire.DescribeResponse:
@@ -322,7 +323,7 @@ class Connection:
             return self.control.call(request, response)
         except grpc.RpcError as error:
             if not self.process.alive or error.code() is grpc.StatusCode.UNAVAILABLE:
-                raise PluginLostError(self.ending()) from error
+                raise PluginGoneError(self.ending()) from error
             raise PluginLostError(f"it answered with an error ({_status(error)})") from error
 
 

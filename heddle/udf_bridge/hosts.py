@@ -195,7 +195,7 @@ class PluginHosts:
             if found is None:
                 found = self._hosts[launch] = Host(launch, self._environ, self._shared)
                 for other in self._hosts.values():
-                    other.retired |= other.launch.name == launch.name and other is not found
+                    other.retired |= other.launch.origin == launch.origin and other is not found
             found.idle_since = time.monotonic()
             unused = self._take_unused(found)
         for host in unused:

@@ -41,6 +41,10 @@ class PluginLostError(Exception):
     """The plugin's process ended, or no longer keeps to the protocol. The message says which."""
 
 
+class PluginGoneError(PluginLostError):
+    """The process had ended before the call reached it, so the call may be made again, whatever it does."""
+
+
 class LeaseExpiredError(Exception):
     """A resource of the binding is closed: it must be opened and bound anew."""
 

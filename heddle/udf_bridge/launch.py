@@ -25,10 +25,11 @@ INHERITED: Final = (
 
 @record(frozen=True, slots=True)
 class Launch:
-    """`code_hash` names the code; two launches that are equal share a process. `environment` names the
-    variables that the project lets the plugin see."""
+    """`origin` is where the code is and `code_hash` names its version; two launches that are equal share a
+    process. `environment` names the variables that the project lets the plugin see."""
 
     name: str
+    origin: str
     code_hash: str
     command: tuple[str, ...]
     folder: Path
@@ -40,7 +41,8 @@ class Launch:
 def python_launch(module: ModuleSignature, roots: Sequence[Path], bundle: Path | None) -> Launch:
     """A process for a Python module. Paths that user code opens start where the command was typed, as they
     do in any Python program."""
-    command = [sys.executable, "-m", "heddle.sdk.host"]
+    # -P: no file of the working folder stands in for a module.
+    command = [sys.executable, "-P", "-m", "heddle.sdk.host"]
     if module.origin.endswith(".py"):
         command += [module.origin]
     else:
@@ -52,7 +54,7 @@ def python_launch(module: ModuleSignature, roots: Sequence[Path], bundle: Path |
         command += ["--root", str(root)]
     if bundle is not None:
         command += ["--bundle", str(bundle)]
-    return Launch(module.path, module.code_hash, tuple(command), Path.cwd())
+    return Launch(module.path, module.origin, module.code_hash, tuple(command), Path.cwd())
 
 
 def process_environment(environ: Mapping[str, str], folder: Path) -> dict[str, str]:

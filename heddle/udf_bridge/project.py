@@ -82,6 +82,7 @@ class PluginProject:
         """How to start it."""
         return Launch(
             self.namespace,
+            str(self.folder),
             code_hash,
             (self._program(), *self.run[1:]),
             self.folder,

@@ -16,7 +16,7 @@ from heddle.core.signature import ModuleSignature
 from heddle.core.step import RejectedRows
 from heddle.udf_bridge.connection import BindingKey, binding_key, failure_of_lost
 from heddle.udf_bridge.hosts import Host, PluginHosts
-from heddle.udf_bridge.lane_call import PluginLostError
+from heddle.udf_bridge.lane_call import PluginGoneError, PluginLostError
 from heddle.udf_bridge.launch import Launch
 from heddle.udf_bridge.merging import Mergers
 from heddle.udf_bridge.session import ContractedSession, step_name
@@ -77,12 +77,13 @@ class RemoteEndpoint:
     def bind(self) -> None:
         """Raises `StepFailure`; then the endpoint is closed."""
         try:
-            connection = self._host.connection()
             try:
-                connection.bind(self._key)
-            except PluginLostError as lost:
-                self._host.lost(connection, str(lost))
-                raise failure_of_lost(connection.name, lost) from lost
+                self._bind()
+            except PluginGoneError:
+                self._bind()
+        except PluginLostError as lost:
+            self.close()
+            raise failure_of_lost(self._host.launch.name, lost) from lost
         except StepFailure:
             self.close()
             raise
@@ -108,7 +109,8 @@ class RemoteEndpoint:
         except PluginLostError as lost:
             self._host.lost(connection, str(lost))
             alone = not others and connection.started == started + 1
-            if begun or alone or not self._may_repeat or context.cancelled():
+            again = isinstance(lost, PluginGoneError) or (self._may_repeat and not alone and not begun)
+            if not again or context.cancelled():
                 raise failure_of_lost(connection.name, lost) from lost
         refused.clear()
         connection = self._host.connection(context.on_cancel)
@@ -117,6 +119,14 @@ class RemoteEndpoint:
         except PluginLostError as lost:
             self._host.lost(connection, str(lost))
             raise failure_of_lost(connection.name, lost) from lost
+
+    def _bind(self) -> None:
+        connection = self._host.connection()
+        try:
+            connection.bind(self._key)
+        except PluginLostError as lost:
+            self._host.lost(connection, str(lost))
+            raise
 
     def close(self) -> None:
         with self._lock:

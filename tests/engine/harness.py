@@ -16,6 +16,7 @@ from heddle.engine import Engine, RunOptions, RunResult
 from heddle.physical.cancel import CancelToken
 from heddle.physical.events import Event
 from heddle.std.sinks import Streams
+from heddle.udf_bridge.plugins import Plugins
 
 
 @dataclass
@@ -43,17 +44,18 @@ def run(
     params: Mapping[str, str] | None = None,
     profile: str | None = None,
     cancel: CancelToken | None = None,
+    plugins: Plugins | None = None,
     **options: object,
 ) -> Ran:
-    """Check and run; `outputs` are the named outputs to read back."""
-    engine = Engine.open(path, profile=profile, params=params, environ=os.environ)
-    checked = engine.check()
-    assert checked.program is not None, [f"{d.code} {d.message}" for d in checked.diagnostics]
+    """Check and run; `outputs` are the named outputs to read back, `plugins` those of other runs."""
     files = {name: path.parent / f"out-{name}.parquet" for name in outputs}
     streams = Streams(io.StringIO(), io.StringIO())
     events: list[Event] = []
-    wanted = RunOptions(outputs={name: str(file) for name, file in files.items()}, **options)  # type: ignore[arg-type]
-    result = engine.run(checked.program, wanted, events.append, cancel or CancelToken(), streams)
+    with Engine.open(path, profile=profile, params=params, environ=os.environ, plugins=plugins) as engine:
+        checked = engine.check()
+        assert checked.program is not None, [f"{d.code} {d.message}" for d in checked.diagnostics]
+        wanted = RunOptions(outputs={name: str(file) for name, file in files.items()}, **options)  # type: ignore[arg-type]
+        result = engine.run(checked.program, wanted, events.append, cancel or CancelToken(), streams)
     ran = Ran(result, streams.stdout.getvalue(), streams.stderr.getvalue(), events)  # type: ignore[attr-defined]
     for name, file in files.items():
         if file.exists():

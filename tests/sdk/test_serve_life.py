@@ -109,6 +109,14 @@ def test_a_step_that_hangs_does_not_keep_the_process(
     assert not plugin.folder.exists()
 
 
+def test_a_resource_that_never_closes_does_not_keep_the_process(looking: RawPlugin) -> None:
+    looking.open("door", {"endless": True})
+    looking.end_stdin()
+    looking.wait()
+    assert "closed door\n" in looking.errors
+    assert not looking.folder.exists()
+
+
 def test_a_call_under_way_is_cancelled_at_the_end(plugin: RawPlugin) -> None:
     with plugin.lane() as lane:
         lane.begin(plugin.bind("sleep", {"seconds": 600}), [inline(ROWS)])

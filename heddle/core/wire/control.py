@@ -54,7 +54,9 @@ class ControlClient:
     """Raises `grpc.RpcError` when the plugin is gone or does not answer in time."""
 
     def __init__(self, socket_path: str) -> None:
-        self._channel = grpc.insecure_channel(f"unix:{socket_path}", _OPTIONS)
+        # Without a name of its own the escaped path would be the authority, which strict servers refuse.
+        options = [*_OPTIONS, ("grpc.default_authority", "localhost")]
+        self._channel = grpc.insecure_channel(f"unix:{socket_path}", options)
         self._calls: dict[type[Message], Callable[..., Any]] = {
             request: self._channel.unary_unary(
                 f"/{SERVICE}/{name}", request.SerializeToString, response.FromString

@@ -33,6 +33,7 @@ class DoorConfig(ResourceConfig):
     name: str = "door"
     sick: bool = False
     stuck: bool = False
+    endless: bool = False
 
 
 class Door(Resource):
@@ -48,6 +49,8 @@ class Door(Resource):
         sys.stderr.write(f"closed {self.config.name}\n")
         if self.config.stuck:
             raise RuntimeError("it is stuck")
+        if self.config.endless:
+            threading.Event().wait()
 
 
 @plugin.resource(name="door")
