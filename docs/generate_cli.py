@@ -25,19 +25,25 @@ be reached, 130 interrupted.
 
 
 def render(group: click.Group) -> str:
-    context = click.Context(group, info_name="heddle")
-    parts = [HEAD]
+    return "\n".join([HEAD, *_commands(group, click.Context(group, info_name="heddle"))])
+
+
+def _commands(group: click.Group, context: click.Context) -> list[str]:
+    """The sections of a group's commands; those of a command that is a group follow it."""
+    parts = []
     for name in group.list_commands(context):
         command = group.get_command(context, name)
         assert command is not None
-        if not command.hidden:
-            parts.append(_command(command, click.Context(command, info_name=name, parent=context)))
-    return "\n".join(parts)
+        inner = click.Context(command, info_name=name, parent=context)
+        parts.append(_command(command, inner))
+        if isinstance(command, click.Group):
+            parts += _commands(command, inner)
+    return parts
 
 
 def _command(command: click.Command, context: click.Context) -> str:
-    usage = " ".join(["heddle", context.info_name or "", *command.collect_usage_pieces(context)])
-    lines = [f"## heddle {context.info_name}", "", f"`{usage}`", "", _paragraphs(command.help or "")]
+    usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
+    lines = [f"## {context.command_path}", "", f"`{usage}`", "", _paragraphs(command.help or "")]
     records = [
         record
         for parameter in command.get_params(context)

@@ -217,6 +217,22 @@ class Engine:
 
         return replace(explained(plan), handlers={name: explained(p) for name, p in handlers.items()})
 
+    def analyze(
+        self,
+        program: TypedProgram,
+        options: RunOptions,
+        listener: Listener,
+        cancel: CancelToken,
+        streams: Streams,
+    ) -> tuple[Explanation, RunResult]:
+        """Run the program, effects included, and explain it with what each stage did."""
+        from heddle.physical.measures import Measures
+
+        measures = Measures(listener)
+        explanation = self.explain(program, options)
+        result = self.run(program, options, measures.listener, cancel, streams)
+        return explanation.with_measures(measures.by_stage()), result
+
     def run(
         self,
         program: TypedProgram,

@@ -7,14 +7,20 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from heddle.cli.files import existing_file
 from heddle.cli.options import color_option, notice, project_options, uses_color
-from heddle.cli.render import full
+from heddle.cli.render import failure, full
 from heddle.diagnostics import did_you_mean
 from heddle.errors import UsageError
+
+if TYPE_CHECKING:
+    from heddle.engine import Engine, RunOptions
+    from heddle.frontend.typed import TypedProgram
+    from heddle.logical.explain import Explanation
 
 _CODE = re.compile(r"HD\d{1,5}", re.IGNORECASE)
 
@@ -24,6 +30,9 @@ _CODE = re.compile(r"HD\d{1,5}", re.IGNORECASE)
 @click.option(
     "--plan", "show_plans", is_flag=True, help="Show DataFusion's logical and physical plans as well."
 )
+@click.option(
+    "--analyze", is_flag=True, help="Run the program, effects included, and show what each stage did."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--no-optimize", is_flag=True, help="Show the plan as it is before any rule.")
 @project_options
@@ -31,6 +40,7 @@ _CODE = re.compile(r"HD\d{1,5}", re.IGNORECASE)
 def explain(
     subject: str,
     show_plans: bool,
+    analyze: bool,
     as_json: bool,
     no_optimize: bool,
     profile: str | None,
@@ -44,7 +54,10 @@ def explain(
     if _CODE.fullmatch(subject) and not Path(subject).exists():
         _show_page(subject.upper(), as_json)
         return 0
-    return _show_plan(subject, show_plans, as_json, no_optimize, profile, params)
+    from heddle.engine import RunOptions
+
+    options = RunOptions(optimize=not no_optimize)
+    return _show_plan(subject, show_plans, as_json, options, analyze, profile, params)
 
 
 def diagnostic_pages() -> dict[str, Path]:
@@ -79,22 +92,46 @@ def _show_plan(
     file: str,
     show_plans: bool,
     as_json: bool,
-    no_optimize: bool,
+    options: RunOptions,
+    analyze: bool,
     profile: str | None,
     params: Mapping[str, str],
 ) -> int:
     path = existing_file(file)
-    from heddle.engine import Engine, RunOptions
+    from heddle.engine import Engine
 
-    engine = Engine.open(path, profile=profile, params=params, notify=notice)
-    checked = engine.check()
-    for diagnostic in checked.diagnostics:
-        click.echo(full(diagnostic, color=True) + "\n", err=True)
-    if checked.program is None:
-        return 2
-    explanation = engine.explain(checked.program, RunOptions(optimize=not no_optimize))
-    if as_json:
-        click.echo(json.dumps(explanation.to_data()))
-    else:
-        click.echo(explanation.to_text(plans=show_plans), nl=False)
-    return 0
+    with Engine.open(path, profile=profile, params=params, notify=notice) as engine:
+        checked = engine.check()
+        for diagnostic in checked.diagnostics:
+            click.echo(full(diagnostic, color=True) + "\n", err=True)
+        if checked.program is None:
+            return 2
+        if analyze:
+            explanation, code = _analyzed(engine, checked.program, options)
+        else:
+            explanation, code = engine.explain(checked.program, options), 0
+        mask = engine.masker.mask
+        if as_json:
+            click.echo(mask(json.dumps(explanation.to_data())))
+        else:
+            click.echo(mask(explanation.to_text(plans=show_plans)), nl=False)
+        return code
+
+
+def _analyzed(engine: Engine, program: TypedProgram, options: RunOptions) -> tuple[Explanation, int]:
+    """Run the program; what it prints goes to stderr, because the explanation is the output."""
+    from heddle.cli.interrupt import run_interruptibly
+    from heddle.cli.progress import PlainLines
+    from heddle.physical.cancel import CancelToken
+    from heddle.std.sinks import Streams
+
+    cancel = CancelToken()
+    progress = PlainLines(engine.masker.mask, quiet=True)
+    explanation, result = run_interruptibly(
+        lambda: engine.analyze(program, options, progress.listener, cancel, Streams(sys.stderr, sys.stderr)),
+        cancel.cancel,
+        leaving=progress.close,
+    )
+    if result.error is not None:
+        click.echo(engine.masker.mask(failure(result.error, color=True)), err=True)
+    return explanation, result.exit_code

@@ -7,7 +7,7 @@ data with two renderings.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import field, replace
 from typing import assert_never
 
 from heddle.core.record import record
@@ -47,7 +47,8 @@ class FragmentPlans:
 
 @record(frozen=True, slots=True)
 class ExplainNode:
-    """One operator. `frame`: it is materialized; `seen`: it stands elsewhere in the tree in full."""
+    """One operator. `frame`: it is materialized; `seen`: it stands elsewhere in the tree in full; `measured`
+    is what a run did in it."""
 
     op: OpId
     label: str
@@ -57,22 +58,36 @@ class ExplainNode:
     children: tuple[ExplainNode, ...]
     frame: bool
     seen: bool
+    measured: tuple[str, ...] = ()
 
 
 @record(frozen=True, slots=True)
 class Explanation:
-    """`dropped` says what was pruned. `plans` is by operator, `handlers` by name."""
+    """`dropped` says what was pruned. `plans` is by operator, `handlers` by name. `measured` is about the run
+    that was analyzed, if one was."""
 
     roots: tuple[ExplainNode, ...]
     dropped: tuple[str, ...]
     plans: Mapping[OpId, FragmentPlans]
+    measured: tuple[str, ...] = ()
     handlers: Mapping[str, Explanation] = field(default_factory=dict)
+
+    def with_measures(self, measures: Mapping[str, tuple[str, ...]]) -> Explanation:
+        """With what a run did, by the stages' paths; "" is the run itself."""
+        of_stages = {path: lines for path, lines in measures.items() if path}
+        return replace(
+            self,
+            roots=tuple(_measured(root, measures) for root in self.roots),
+            measured=measures.get("", ()),
+            handlers={name: handler.with_measures(of_stages) for name, handler in self.handlers.items()},
+        )
 
     def to_text(self, *, plans: bool = False) -> str:
         lines: list[str] = []
         for root in self.roots:
             _render(root, "", "", lines)
         lines += [f"pruned  {text}" for text in self.dropped]
+        lines += [f"run     {text}" for text in self.measured]
         if plans:
             for op_id, plan in self.plans.items():
                 lines += ["", f"fragment {op_id}: logical plan", plan.logical.rstrip()]
@@ -87,6 +102,7 @@ class Explanation:
         return {
             "roots": [_data(root) for root in self.roots],
             "pruned": list(self.dropped),
+            "measured": list(self.measured),
             "fragments": {
                 str(op_id): {
                     "logical": p.logical,
@@ -127,6 +143,11 @@ def _node(
         op.id in plan.spooled,
         False,
     )
+
+
+def _measured(node: ExplainNode, measures: Mapping[str, tuple[str, ...]]) -> ExplainNode:
+    children = tuple(_measured(child, measures) for child in node.children)
+    return replace(node, children=children, measured=measures.get(node.path, ()))
 
 
 def _first_time(node: ExplainNode, seen: set[OpId]) -> ExplainNode:
@@ -196,6 +217,7 @@ def _render(node: ExplainNode, lead: str, below: str, lines: list[str]) -> None:
     bar = "│ " if node.children else "  "
     if not node.seen:
         lines += [f"{below}{bar}  {text}" for text in node.details]
+        lines += [f"{below}{bar}  ran: {text}" for text in node.measured]
         lines += [f"{below}{bar}  {'+' if n.fired else '-'} {n.rule}: {n.text}" for n in node.notes]
     for index, child in enumerate(node.children):
         last = index == len(node.children) - 1
@@ -213,6 +235,7 @@ def _data(node: ExplainNode) -> dict[str, object]:
         "label": node.label,
         "path": node.path,
         "details": list(node.details),
+        "measured": list(node.measured),
         "rules": [{"rule": n.rule, "fired": n.fired, "text": n.text} for n in node.notes],
         "frame": node.frame,
         "seen": node.seen,

@@ -35,7 +35,8 @@ class Meter:
 
     def count(self, batch: pa.RecordBatch) -> None:
         self.rows += batch.num_rows
-        self.size_bytes += batch.nbytes
+        # `nbytes` kills the process for a union without rows that was read from a stream (pyarrow 26).
+        self.size_bytes += batch.nbytes if batch.num_rows else 0
         now = self._env.clock.monotonic()
         if now - self._reported_at >= PROGRESS_INTERVAL_S:
             self._reported_at = now

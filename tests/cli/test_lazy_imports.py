@@ -1,4 +1,8 @@
-"""Commands that only read text start without the heavy libraries."""
+"""Commands that only read text start without the heavy libraries, and a run loads only what it uses.
+
+A cold start is mostly imports: a module of ours takes about 0.2 ms, a pattern 0.1 ms, a class of the standard
+`dataclass` 0.2 ms, against some 90 ms for a script with the same libraries.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from benchmarks.hello import PROGRAM
 
 HEAVY = {"pyarrow", "datafusion", "prqlc", "rich", "watchfiles", "pandas", "polars", "numpy"}
 SCRIPT = """\
@@ -50,3 +56,53 @@ def test_no_heavy_library_is_loaded(tmp_path: Path, arguments: list[str], code: 
     (tmp_path / "heddle.toml").write_text('[project]\nname = "shop"\n[profile.test.params]\na = 1\n')
     ended, modules = loaded(*arguments, folder=tmp_path)
     assert (ended, modules & HEAVY) == (code, set())
+
+
+MODULES_MAX = 125
+PATTERNS_MAX = 10
+
+FOR_OTHER_PROGRAMS = {
+    *("heddle.frontend.prql.appends", "heddle.frontend.prql.joins", "heddle.frontend.prql.normalise"),
+    *("heddle.lockfile", "heddle.physical.calls", "heddle.physical.steps", "heddle.std.columns"),
+    *("heddle.std.encoders", "heddle.std.file_sinks", "heddle.std.files", "heddle.std.readers"),
+    *("heddle.sdk", "heddle.udf_bridge.connection", "heddle.cli.live", "grpc", "google.protobuf"),
+}
+FOR_MISTAKES = {
+    *("heddle.frontend.prql.messages", "heddle.std.reader_errors", "heddle.std.locate"),
+    *("heddle.toml_problems", "difflib"),
+}
+RUN = """\
+import json, re, sys
+from heddle.cli.main import call
+code = call(["run", sys.argv[1]])
+ours = {name: module for name, module in sys.modules.items() if name.split(".")[0] == "heddle"}
+values = [(name, value) for name, module in ours.items() for value in vars(module).values()]
+classes = {value for name, value in values if isinstance(value, type) and value.__module__ == name}
+print(json.dumps({
+    "code": code,
+    "modules": sorted(sys.modules),
+    "ours": len(ours),
+    "patterns": sum(isinstance(value, re.Pattern) for _, value in values),
+    "hashing": sorted(name for name, value in values if value is sys.modules.get("hashlib", ours)),
+    "standard": sorted(
+        c.__qualname__ for c in classes if "__dataclass_fields__" in vars(c) and "_given" not in vars(c)
+    ),
+}))
+"""
+
+
+def test_a_run_loads_only_what_it_uses(tmp_path: Path) -> None:
+    program = tmp_path / "hello.he"
+    program.write_text(PROGRAM)
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, str(program)], capture_output=True, text=True, check=True
+    )
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["code"] == 0
+    assert set(found["modules"]) & (FOR_OTHER_PROGRAMS | FOR_MISTAKES) == set()
+    assert found["ours"] <= MODULES_MAX
+    assert found["patterns"] <= PATTERNS_MAX, (
+        "a pattern that few runs need stays text: `re` keeps what it compiles"
+    )
+    assert found["hashing"] == [], "hashlib loads a large library"
+    assert found["standard"] == [], "`heddle.core.record` makes these classes many times as fast"
