@@ -8,25 +8,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
-from pkgutil import iter_modules
 from typing import TYPE_CHECKING
 
 from heddle.config import Project
 from heddle.core.config import ConfigValue
+from heddle.core.record import record
 from heddle.core.signature import ModuleSignature, StepSignature
 from heddle.core.types import OPEN_ROW, Column, RowType, parse_type, row_of_schema
 from heddle.diagnostics import Severity, did_you_mean
 from heddle.frontend.catalog import CatalogProblem
 from heddle.frontend.typed import ConfigData, EnvRef, ParamRef, SecretRef
-from heddle.lockfile import FILE_NAME as LOCK_NAME
-from heddle.lockfile import LockFile
 from heddle.paths import shown_path
-from heddle.std.columns import ColumnProblem, output_row
 from heddle.std.signatures import STD_MODULES
 
 if TYPE_CHECKING:
+    from heddle.lockfile import LockFile
     from heddle.sdk.loader import LoadProblem
 
 ENTRY_POINTS = "heddle.plugins"
@@ -41,7 +39,7 @@ LOAD_CODES: Mapping[str, str] = {
 }
 
 
-@dataclass
+@record(slots=True, eq=False)
 class ProjectCatalog:
     """What one program can import. Modules and files are looked at once."""
 
@@ -72,6 +70,8 @@ class ProjectCatalog:
         if module.path == "std/io":
             return self._file_row(step.name, config)
         if module.path == "std/col":
+            from heddle.std.columns import ColumnProblem, output_row
+
             row = output_row(step.name, config, input_row or OPEN_ROW)
             if isinstance(row, ColumnProblem):
                 return OPEN_ROW, CatalogProblem("HD0410", "error", row.message, row.help, row.key)
@@ -195,6 +195,8 @@ class ProjectCatalog:
     def _locked_row(
         self, module: ModuleSignature, step: StepSignature, config: Mapping[str, ConfigData]
     ) -> tuple[RowType, CatalogProblem | None]:
+        from heddle.lockfile import FILE_NAME, LockFile
+
         if self._lock is None:
             self._lock = LockFile.read(self.project.root)
         if self._lock.problem is not None:
@@ -208,12 +210,14 @@ class ProjectCatalog:
             "HD0409",
             "warning",
             f"the columns of this `{step.name}` are not known yet",
-            f"they are checked when the program runs; {LOCK_NAME} has no entry for it{cure}",
+            f"they are checked when the program runs; {FILE_NAME} has no entry for it{cure}",
         )
 
 
 def connectors() -> list[str]:
     """The names of the connectors in `fhub`."""
+    from pkgutil import iter_modules
+
     import fhub
 
     return sorted(m.name for m in iter_modules(fhub.__path__) if m.ispkg)

@@ -8,7 +8,7 @@ Every code stands in `docs/diagnostics/CODE.md` with an example that is a test.
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
 from heddle.core.record import record
@@ -16,12 +16,15 @@ from heddle.core.record import record
 Severity = Literal["error", "warning"]
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@record(frozen=True, slots=True)
 class Span:
     """A half-open range `[start, end)` of character offsets in a `Source`."""
 
     start: int
     end: int
+
+    def __lt__(self, other: Span) -> bool:
+        return (self.start, self.end) < (other.start, other.end)
 
     def to(self, other: Span) -> Span:
         """The smallest span that covers both."""
@@ -36,7 +39,7 @@ class Position:
     column: int
 
 
-@dataclass(frozen=True)
+@record(frozen=True, slots=True)
 class Source:
     """A program's text and the name under which messages speak of it."""
 

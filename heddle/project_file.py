@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 D = TypeVar("D")
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+_NAME = r"[A-Za-z_][A-Za-z0-9_-]*"
 
 
 def read_project(source: Source, root: Path) -> tuple[Project, tuple[Diagnostic, ...]]:
@@ -191,7 +191,7 @@ class _ProjectReader:
         return default if result is None else result
 
     def name(self, value: str, at: KeyPath) -> str | None:
-        if _NAME.fullmatch(value):
+        if re.fullmatch(_NAME, value):
             return value
         help = "letters, digits, `_` and `-` are allowed, and a letter or `_` at the start"
         self.report("HD0723", f"`{value}` cannot be the {at[-1]} of a project", at, help)

@@ -29,7 +29,7 @@ MASKED_LENGTH_MIN = 4
 
 ENVIRONMENT_PREFIX = "HEDDLE_SECRET_"
 _ANY = ConfigType("any", nullable=True)
-_SECRET_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]*")
+_SECRET_NAME = r"[A-Za-z0-9_][A-Za-z0-9_./-]*"
 
 
 class Masker:
@@ -158,7 +158,7 @@ def run_secret_command(settings: SecretSettings, name: str) -> str:
     """What the command prints, without the last line break. No shell. Raises `UnresolvedValue`."""
     import subprocess
 
-    if not _SECRET_NAME.fullmatch(name):
+    if not re.fullmatch(_SECRET_NAME, name):
         help = "letters, digits and `_ - . /` are allowed"
         raise UnresolvedValue("HD0813", f"`{name}` is no name for the secrets command", help)
     command = [part.replace("{name}", name) for part in settings.command]

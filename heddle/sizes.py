@@ -6,14 +6,14 @@ import re
 
 SIZE_HELP = "write a number and a unit: `512MB`, `2GB`, `1.5GiB`"
 
-_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?\s*", re.IGNORECASE)
+_SIZE = r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?\s*"
 _KILO = 1000
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
 
 def parse_size(text: str) -> int | None:
     """Bytes; units are powers of 1000 (`GB`) or 1024 (`GiB`). None for anything else, and for zero."""
-    found = _SIZE.fullmatch(text)
+    found = re.fullmatch(_SIZE, text, re.IGNORECASE)
     if found is None or (found[3] and not found[2]):
         return None
     size_bytes = int(float(found[1]) * (1024 if found[3] else _KILO) ** _POWERS[found[2].lower()])

@@ -9,7 +9,8 @@ import click
 
 from heddle.cli.files import program_files, write_text
 from heddle.cli.options import color_option, notice, project_options, strict_layout_option
-from heddle.cli.render import Format, counted, renderer, summary
+from heddle.cli.render import Format, renderer, summary
+from heddle.cli.wording import counted
 from heddle.diagnostics import Diagnostic, Source, Span, has_errors
 
 FIX_ROUNDS_MAX = 10

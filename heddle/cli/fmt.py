@@ -9,7 +9,8 @@ import click
 
 from heddle.cli.files import program_files, write_text
 from heddle.cli.options import color_option
-from heddle.cli.render import counted, full
+from heddle.cli.render import full
+from heddle.cli.wording import counted
 from heddle.diagnostics import Diagnostic, Source
 from heddle.errors import UsageError
 

@@ -7,10 +7,10 @@ its first mark.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterator
 from typing import Literal, TypeAlias
 
+from heddle.cli.wording import cell_width, visible
 from heddle.core.record import record
 from heddle.diagnostics import Source, Span
 
@@ -19,7 +19,6 @@ LINE_WIDTH_MAX = 100
 
 _LEAD = 24
 _TAB_WIDTH = 4
-_BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 Style: TypeAlias = Literal["gutter", "source", "primary", "secondary"]
 Piece: TypeAlias = tuple[str, Style]
@@ -119,25 +118,3 @@ def _cells(text: str) -> tuple[str, list[int]]:
         shown.append(part)
         columns.append(columns[-1] + (len(part) if part.isascii() else cell_width(part)))
     return "".join(shown), columns
-
-
-def cell_width(char: str) -> int:
-    """The terminal columns that one character takes."""
-    if unicodedata.combining(char) or unicodedata.category(char) in {"Mn", "Me", "Cf"}:
-        return 0
-    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
-
-
-def visible(text: str) -> str:
-    """The text with control characters shown as symbols and with what would turn or break it replaced."""
-    return text if text.isascii() and text.isprintable() else "".join(map(_visible_char, text))
-
-
-def _visible_char(char: str) -> str:
-    if char < " ":
-        return chr(0x2400 + ord(char))
-    if char == "\x7f":
-        return "\u2421"
-    if char in _BIDI or unicodedata.category(char) in {"Cc", "Cs", "Zl", "Zp"}:
-        return "\ufffd"
-    return char

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import dataclass
 from threading import Lock, Timer
 from typing import TYPE_CHECKING
 
 import click
 
 from heddle.cli.progress import EventTexts, Mask, duration_text
+from heddle.core.record import record
 from heddle.physical.events import Event, RunFinished, StageFinished, StageProgress, StageStarted
 from heddle.sizes import size_text
 
@@ -26,7 +26,7 @@ ROWS_MAX = 12
 REFRESH_PER_S = 8
 
 
-@dataclass(slots=True)
+@record(slots=True, eq=False)
 class _Stage:
     label: str
     started_at: float

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
+
+from heddle.core.record import record
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-@dataclass
+@record(slots=True, eq=False)
 class Colors:
     """The colour choice of one command, which outlives click's context; None means "on a terminal"."""
 

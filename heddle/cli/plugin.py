@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from heddle.cli.options import color_option, notice
-from heddle.cli.render import counted
+from heddle.cli.wording import counted
 from heddle.errors import UsageError
 
 TEMPLATES = Path(__file__).with_name("plugin_templates")

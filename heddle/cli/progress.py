@@ -15,8 +15,7 @@ from typing import Protocol, assert_never
 
 import click
 
-from heddle.cli.frame import visible
-from heddle.cli.render import counted
+from heddle.cli.wording import counted, visible
 from heddle.paths import shown_path
 from heddle.physical.events import (
     CallProgress,

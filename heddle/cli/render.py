@@ -11,7 +11,8 @@ from typing import Literal, TypedDict, assert_never
 
 import click
 
-from heddle.cli.frame import Note, Piece, Style, source_frame, visible
+from heddle.cli.frame import Note, Piece, Style, source_frame
+from heddle.cli.wording import counted, visible
 from heddle.diagnostics import Diagnostic, Severity, Span
 from heddle.errors import HeddleError, StageError
 
@@ -114,10 +115,6 @@ def summary(diagnostics: Iterable[Diagnostic], file_count: int) -> str:
     errors = sum(d.severity == "error" for d in found)
     counts = [counted(n, name) for n, name in ((errors, "error"), (len(found) - errors, "warning")) if n]
     return f"{' and '.join(counts) or 'no problems'} in {counted(file_count, 'file')}"
-
-
-def counted(count: int, noun: str, plural: str | None = None) -> str:
-    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
 def failure(error: HeddleError, *, color: bool = False) -> str:

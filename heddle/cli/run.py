@@ -19,7 +19,6 @@ from heddle.cli.options import (
     strict_layout_option,
     uses_color,
 )
-from heddle.cli.render import failure, full, record
 from heddle.diagnostics import Diagnostic
 from heddle.errors import ProgramError, StageError
 from heddle.sizes import SIZE_HELP, parse_size
@@ -152,6 +151,8 @@ def _run(engine: Engine, program: TypedProgram, options: RunOptions, shown: Show
 
 def _failure(error: StageError, shown: Shown) -> str:
     if shown != "json":
+        from heddle.cli.render import failure
+
         return failure(error, color=True)
     return json.dumps(
         {
@@ -168,7 +169,6 @@ def _failure(error: StageError, shown: Shown) -> str:
 
 
 def _progress(shown: Shown, mask: Mask) -> Progress:
-    from heddle.cli.live import LiveView
     from heddle.cli.progress import JsonLines, PlainLines
 
     color = uses_color(sys.stderr)
@@ -177,13 +177,21 @@ def _progress(shown: Shown, mask: Mask) -> Progress:
             return JsonLines(mask)
         case "quiet":
             return PlainLines(mask, quiet=True, color=color)
+        case "lines" if is_terminal():
+            from heddle.cli.live import LiveView
+
+            return LiveView(mask, color=color)
         case "lines":
-            return LiveView(mask, color=color) if is_terminal() else PlainLines(mask, color=color)
+            return PlainLines(mask, color=color)
         case _:
             assert_never(shown)
 
 
 def _show(diagnostics: tuple[Diagnostic, ...], as_json: bool) -> None:
+    if not diagnostics:
+        return
+    from heddle.cli.render import full, record
+
     for diagnostic in diagnostics:
         if as_json:
             click.echo(json.dumps({"event": "diagnostic", **record(diagnostic)}), err=True)

@@ -43,6 +43,7 @@ class Cursor:
     def __init__(self, source: Source, tokens: list[Token], *, strict_layout: bool) -> None:
         self.source = source
         self.tokens = tokens
+        self._count = len(tokens)
         self.pos = 0
         self.token = tokens[0]
         self.depth = 0
@@ -65,7 +66,8 @@ class Cursor:
         return token
 
     def ahead(self, count: int = 1) -> Token:
-        return self.tokens[min(self.pos + count, len(self.tokens) - 1)]
+        at = self.pos + count
+        return self.tokens[at if at < self._count else -1]
 
     @property
     def last_end(self) -> int:
@@ -248,7 +250,8 @@ class Cursor:
                     token.span,
                     f"choose another name, such as `{token.text}_`",
                 )
-            self.advance()
+            self.pos += 1
+            self.token = self.tokens[self.pos]
             return ast.Ident(token.text, Span(token.start, token.end))
         place = token.span
         if token.kind == "end" or token.after_break:

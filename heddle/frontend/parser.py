@@ -19,6 +19,8 @@ from heddle.frontend.layout import check_indentation
 from heddle.frontend.parser_items import parse_item
 from heddle.frontend.tokens import Token, tokenize
 
+_LARGE_CHARACTERS = 100_000
+
 _NEXT_LINE = re.compile(r"[ \t\r]*+\n[ \t]*+")
 
 
@@ -40,19 +42,26 @@ class _Region:
 
 
 def parse(source: Source, *, strict_layout: bool = False) -> ParseResult:
-    with _collector_paused():
+    with _collector_paused(large=len(source.text) >= _LARGE_CHARACTERS):
         return _parse(source, strict_layout=strict_layout)
 
 
 @contextmanager
-def _collector_paused() -> Iterator[None]:
-    """Trees have no cycles; looking for some in a growing tree costs more than building it (2.5 times)."""
+def _collector_paused(*, large: bool) -> Iterator[None]:
+    """Trees have no cycles; looking for some in a growing tree costs more than building it (2.5 times).
+
+    The first collection afterwards would walk the whole tree. A `large` one is spared that: what has been
+    frozen and is let go belongs to the oldest generation.
+    """
     was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         if was_enabled:
+            if large and not gc.get_freeze_count():
+                gc.freeze()
+                gc.unfreeze()
             gc.enable()
 
 

@@ -22,7 +22,7 @@ from heddle.frontend.tokens import Token
 Docs = dict[int, str]
 """The documentation of what starts at an offset."""
 
-_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_]+|^[0-9]+")
+_NOT_IN_NAMES = r"[^A-Za-z0-9_]+|^[0-9]+"
 _STRINGS = ("string", "broken string")
 
 
@@ -118,7 +118,7 @@ def _parse_declared_name(c: Cursor, what: str, example: str, declared: list[ast.
     c.advance()
     token = c.token
     if token.kind == "string" and not token.after_break:
-        bare = _NOT_IN_NAMES.sub("_", token.text.strip('"')).strip("_") or "name"
+        bare = re.sub(_NOT_IN_NAMES, "_", token.text.strip('"')).strip("_") or "name"
         fix = Fix(f"write `{bare}`", ((token.span, bare),))
         c.report("HD0112", f"{what} stands without quotes", token.span, f"write it like `{example}`", fix)
         c.advance()

@@ -110,9 +110,9 @@ def _parse_operation(c: Cursor, *, head: bool) -> ast.Operation:
         case "broken query":
             c.advance()
             raise SyntaxFailure
-        case "name":
-            return _parse_block_or_call(c, head=head)
-        case "<":
+        case "name" if token.text in _BLOCK_WORDS:
+            return _parse_block_or_call(c)
+        case "name" | "<":
             return parse_call(c)
         case "[" if head:
             return parse_table(c)
@@ -142,6 +142,13 @@ def _parse_operation(c: Cursor, *, head: bool) -> ast.Operation:
 
 
 def _fail_operation(c: Cursor, token: Token, *, head: bool) -> NoReturn:
+    if head and token.kind in ("|", ">"):
+        c.fail(
+            "HD0115",
+            f"nothing stands before this `{token.kind}`",
+            token.span,
+            "start the pipeline with a query, a table, a step or the name of a result",
+        )
     what = "a statement cannot start with" if head else "a stage cannot be"
     help = "a statement starts with a query, a table, a step or the name of a result" if head else _STAGE_HELP
     if token.kind == "{":
@@ -227,8 +234,11 @@ def _removal(token: Token) -> Fix:
 # --- blocks that stand as a stage ------------------------------------------------------------
 
 
-def _parse_block_or_call(c: Cursor, *, head: bool) -> ast.Operation:
-    """`match`, `loop`, `atomic` and `expect` are words of the language only in front of what they take."""
+_BLOCK_WORDS = frozenset(("match", "loop", "atomic", "expect"))
+
+
+def _parse_block_or_call(c: Cursor) -> ast.Operation:
+    """The words of blocks are words of the language only in front of what they take."""
     after = c.ahead()
     match c.token.text:
         case "match" | "atomic" if after.kind == "{" and not after.after_break and not _opens_dict(c):

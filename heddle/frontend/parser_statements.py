@@ -14,7 +14,7 @@ from heddle.frontend.cursor import Cursor, SyntaxFailure
 from heddle.frontend.parser_stages import end_statement, parse_piped_stage, parse_stage, refuse_rest
 from heddle.frontend.tokens import Token
 
-_RESULT_NAME = re.compile(r">[ \t]*+([A-Za-z_][\w-]*+)\Z")
+_RESULT_NAME = r">[ \t]*+([A-Za-z_][\w-]*+)\Z"
 
 
 def parse_statements(c: Cursor, opener: Token, what: str, docs: dict[int, str]) -> tuple[ast.Statement, ...]:
@@ -29,7 +29,8 @@ def parse_statements(c: Cursor, opener: Token, what: str, docs: dict[int, str]) 
         statement = _parse_statement(c, docs.get(c.token.start))
         if statement is not None:
             statements.append(statement)
-        end_statement(c, start)
+        else:
+            end_statement(c, start)
     c.advance()
     return tuple(statements)
 
@@ -40,7 +41,7 @@ def _parse_statement(c: Cursor, doc: str | None) -> ast.Statement | None:
     head: ast.Stage | None = None
     stages: list[ast.Stage] = []
     try:
-        head = _parse_head(c)
+        head = parse_stage(c, head=True)
     except SyntaxFailure:
         complete = False
         c.skip_to_stage()
@@ -57,26 +58,14 @@ def _parse_statement(c: Cursor, doc: str | None) -> ast.Statement | None:
             complete = False
             c.skip_to_stage()
         _refuse_after_name(c, name)
-    refuse_rest(c)
+    if not c.token.after_break:
+        refuse_rest(c)
     if head is None or not complete or c.error_count > errors:
         name = name or _name_in_query(c.tokens[c.pos - 1])
         c.broken.append(ast.Broken(name, Span(start, max(start, c.last_end))))
         return None
     span = Span(start, c.last_end) if stages or name else head.span
     return ast.Statement(head, tuple(stages), name, doc, span)
-
-
-def _parse_head(c: Cursor) -> ast.Stage:
-    token = c.token
-    if token.kind in ("|", ">"):
-        c.report(
-            "HD0115",
-            f"nothing stands before this `{token.kind}`",
-            token.span,
-            "start the pipeline with a query, a table, a step or the name of a result",
-        )
-        raise SyntaxFailure
-    return parse_stage(c, head=True)
 
 
 def _parse_result_name(c: Cursor) -> ast.Ident:
@@ -86,7 +75,7 @@ def _parse_result_name(c: Cursor) -> ast.Ident:
 
 def _name_in_query(token: Token) -> ast.Ident | None:
     """An unclosed query takes the rest of its line with it, and so the name of the result."""
-    found = _RESULT_NAME.search(token.text) if token.kind == "broken query" else None
+    found = re.search(_RESULT_NAME, token.text) if token.kind == "broken query" else None
     if found is None:
         return None
     return ast.Ident(found[1], Span(token.start + found.start(1), token.start + found.end(1)))

@@ -16,15 +16,14 @@ _MARK = re.compile(r"""[()\[\]{}"'`]|\#[^\n]*+""")
 _ONE_QUOTE = {q: re.compile(rf"[^{q}\\]*+(?:\\.[^{q}\\]*+)*+{q}", re.S) for q in "\"'"}
 _ONE_QUOTE_LINE = {q: re.compile(rf"[^{q}\\\n]*+(?:\\.[^{q}\\\n]*+)*+{q}") for q in "\"'"}
 _QUOTES = {q: re.compile(f"{q}+") for q in "\"'"}
-_RAW_PREFIX = re.compile(r"(?<![A-Za-z0-9_])r\Z")
+_RAW_PREFIX = r"(?<![A-Za-z0-9_])r\Z"
 _CLOSERS = {"(": ")", "[": "]", "{": "}"}
 _TRANSFORMS = (
     "from|select|filter|derive|sort|take|join|aggregate|group|window|append|loop|intersect|remove|union"
 )
 
 # A line of an unclosed query on which the program itself seems to go on.
-_RESUME = re.compile(
-    rf"""^[ \t]*+(?:
+_RESUME = rf"""^[ \t]*+(?:
         \r?$
       | //
       | \|[ \t]*+(?:[(<]|(?!(?:{_TRANSFORMS})\b)[A-Za-z_][\w-]*+[ \t]*+(?:\.[ \t]*+[A-Za-z_]|[?!{{]|\r?$))
@@ -33,9 +32,7 @@ _RESUME = re.compile(
       | <[A-Za-z_]
       | \([ \t]*+from\b
       | (?:import|resource|step|handler|workflow|policy|test)[ \t]++["A-Za-z_]
-    ) | ^\}}""",
-    re.M | re.X,
-)
+    ) | ^\}}"""
 
 
 @record(frozen=True, slots=True)
@@ -73,7 +70,7 @@ def quoted_end(text: str, start: int, limit: int) -> int | None:
     size = run.end() - start
     if size % 2 == 0:
         return run.end()
-    if _RAW_PREFIX.search(text, max(0, start - 2), start):
+    if re.compile(_RAW_PREFIX).search(text, max(0, start - 2), start):
         end = text.find(quote * size, run.end(), limit)
         return None if end < 0 else end + size
     if size == 1:
@@ -151,7 +148,7 @@ def resume_after(text: str, start: int, stop: int) -> int:
     line_end = text.find("\n", start, stop)
     if line_end < 0:
         return stop
-    found = _RESUME.search(text, line_end + 1, stop)
+    found = re.compile(_RESUME, re.M | re.X).search(text, line_end + 1, stop)
     return found.start() if found else stop
 
 

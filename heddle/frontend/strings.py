@@ -12,13 +12,11 @@ from heddle.core.record import record
 
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 
-_ESCAPE = re.compile(
-    r"\\(?:u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|(.)|\Z)", re.S
-)
+_ESCAPE = r"\\(?:u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|(.)|\Z)"
 _SIMPLE_ESCAPES = {'"': '"', "\\": "\\", "n": "\n", "t": "\t", "r": "\r", "0": "\0"}
 _DIGITS = r"[0-9]+(?:_[0-9]+)*"
 _INTEGER = re.compile(rf"[+-]?{_DIGITS}\Z")
-_FLOAT = re.compile(rf"[+-]?(?:{_DIGITS}\.?(?:{_DIGITS})?|\.{_DIGITS})(?:[eE][+-]?[0-9]+)?\Z")
+_FLOAT = rf"[+-]?(?:{_DIGITS}\.?(?:{_DIGITS})?|\.{_DIGITS})(?:[eE][+-]?[0-9]+)?\Z"
 _DIGITS_MAX = 400
 
 
@@ -38,8 +36,8 @@ def decode_string(text: str) -> tuple[str, tuple[BadSpelling, ...]]:
     body = _dedent(text[3:-3]) if text.startswith('"""') else text[1:-1]
     if "\\" not in body:
         return body, ()
-    bad = tuple(_bad_escape(m) for m in _ESCAPE.finditer(text) if _decode_escape(m) is None)
-    return _ESCAPE.sub(lambda m: _decode_escape(m) or m[0], body), bad
+    bad = tuple(_bad_escape(m) for m in re.finditer(_ESCAPE, text, re.S) if _decode_escape(m) is None)
+    return re.sub(_ESCAPE, lambda m: _decode_escape(m) or m[0], body, flags=re.S), bad
 
 
 def _decode_escape(found: re.Match[str]) -> str | None:
@@ -89,7 +87,7 @@ def decode_number(text: str) -> int | float | BadSpelling:
             return value
         help = "an integer has 64 bits; write it as a string, or with `.0` as a float"
         return BadSpelling(0, len(text), f"{too_large} an integer", help)
-    if _FLOAT.match(text):
+    if re.match(_FLOAT, text):
         number = float(text)
         if math.isfinite(number):
             return number

@@ -7,7 +7,6 @@ before it. Any text gives tokens, in time linear in its length; the last token i
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 from heddle.core.record import record
 from heddle.diagnostics import Diagnostic, Fix, Source, Span
@@ -49,7 +48,8 @@ _CLOSING_TAIL = " \t\r,)}]"
 _QUOTE_PAIRS = {"\u201c": "\u201d", "\u201d": "\u201d", "\u2018": "\u2019", "\u2019": "\u2019", "'": "'"}
 
 
-class Token(NamedTuple):
+@record(frozen=True, slots=True)
+class Token:
     """`kind` is `name`, `number`, `string`, `query`, `end` or the punctuation itself; what the lexer has
     reported is a `broken string`, `broken query` or `broken text`. `after_break`: a line break is before it.
 

@@ -249,7 +249,14 @@ class TypedProgram:
     handlers: Mapping[str, Handler]
     resources: Mapping[str, ResourceUse]
     parameters: Mapping[str, Parameter]
-    hash: str
+    contents: str
+
+    @property
+    def hash(self) -> str:
+        """Two programs with the same hash would run the same."""
+        from hashlib import sha256
+
+        return sha256(self.contents.encode()).hexdigest()
 
     def consumers(self) -> dict[NodeId, list[NodeId]]:
         """For each node the nodes that read it, in order; a node twice when it reads twice."""

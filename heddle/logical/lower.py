@@ -36,7 +36,6 @@ from heddle.logical.plan import (
     Values,
 )
 from heddle.logical.sql import quoted
-from heddle.std.columns import select_list
 
 
 @record(frozen=True, slots=True)
@@ -222,6 +221,8 @@ class _Lowering:
         source = self._relation_of(input_id)
         known = self.row_of(input_id)
         assert known is not None and node.row is not None, "std/col stands between two tables"
+        from heddle.std.columns import select_list
+
         items = select_list(node.call.signature.name, node.call.config, known)
         query = Query(
             relation=relation,

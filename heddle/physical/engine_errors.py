@@ -68,7 +68,7 @@ def explain(text: str, memory_bytes: int) -> tuple[str, str | None, str]:
     if from_reader is not None:
         return from_reader[0], from_reader[1], "BadFile"
     for pattern, translate in _TRANSLATIONS:
-        if found := pattern.search(text):
+        if found := re.search(pattern, text):
             return translate(found)
     return f"the query failed: {_innermost(text)}", None, "QueryError"
 
@@ -85,9 +85,9 @@ def _missing_column(found: re.Match[str]) -> tuple[str, str | None, str]:
     return f"the data has no column `{name}`", hint, "MissingColumn"
 
 
-_TRANSLATIONS: Final[tuple[tuple[re.Pattern[str], Translation], ...]] = (
+_TRANSLATIONS: Final[tuple[tuple[str, Translation], ...]] = (
     (
-        re.compile(r"Divide by zero", re.IGNORECASE),
+        r"(?i)Divide by zero",
         lambda _: (
             "a division by zero",
             "filter the zeros out, or use `case [d != 0 => n / d]`",
@@ -95,14 +95,11 @@ _TRANSLATIONS: Final[tuple[tuple[re.Pattern[str], Translation], ...]] = (
         ),
     ),
     (
-        re.compile(
-            r"No field named (?P<name>\S+?)\.(?:\s+Valid fields are (?P<known>.*))?$",
-            re.MULTILINE,
-        ),
+        r"(?m)No field named (?P<name>\S+?)\.(?:\s+Valid fields are (?P<known>.*))?$",
         _missing_column,
     ),
     (
-        re.compile(r"Cannot cast string '(?P<value>.*)' to value of (?P<type>\w+) type"),
+        r"Cannot cast string '(?P<value>.*)' to value of (?P<type>\w+) type",
         lambda m: (
             f"the text '{m['value']}' is not a value of type {m['type']}",
             None,
@@ -110,7 +107,7 @@ _TRANSLATIONS: Final[tuple[tuple[re.Pattern[str], Translation], ...]] = (
         ),
     ),
     (
-        re.compile(r"(?:Overflow happened on|Arithmetic overflow): (?P<what>.*)", re.IGNORECASE),
+        r"(?i)(?:Overflow happened on|Arithmetic overflow): (?P<what>.*)",
         lambda m: (
             f"a number got too big for its type: {m['what']}",
             "cast to float or decimal first",
@@ -118,7 +115,7 @@ _TRANSLATIONS: Final[tuple[tuple[re.Pattern[str], Translation], ...]] = (
         ),
     ),
     (
-        re.compile(r"No space left on device|File too large"),
+        r"No space left on device|File too large",
         lambda _: (
             "no space is left for temporary files",
             "free space or set TMPDIR to a larger disk",
@@ -127,12 +124,10 @@ _TRANSLATIONS: Final[tuple[tuple[re.Pattern[str], Translation], ...]] = (
     ),
 )
 
-_WRAPPING = re.compile(
-    r"^(?:DataFusion error: |Arrow error: |External error: |Execution error: |\w+: (?=\w+ error: ))+"
-)
+_WRAPPING = r"^(?:DataFusion error: |Arrow error: |External error: |Execution error: |\w+: (?=\w+ error: ))+"
 
 
 def _innermost(text: str) -> str:
     """The text without the layers of prefixes that say which library spoke."""
     last = text.strip().splitlines()[-1] if text.strip() else "no reason was given"
-    return _WRAPPING.sub("", last)
+    return re.sub(_WRAPPING, "", last)

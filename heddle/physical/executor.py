@@ -7,7 +7,7 @@ its files sees all of a run or nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from heddle.core.record import record
 from heddle.errors import StageError
@@ -46,7 +46,7 @@ class RunOutcome:
     error: StageError | None = None
 
 
-@dataclass
+@record(slots=True, eq=False)
 class _Open:
     """Sinks written so far, in commit order."""
 

@@ -7,13 +7,13 @@ into a bounded channel, so the plan runs ahead of its reader by a few batches an
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from threading import Thread
 from typing import Final, TypeAlias
 
 import pyarrow as pa
 from datafusion import ExecutionPlan, SessionContext
 
+from heddle.core.record import record
 from heddle.logical.plan import Fragment
 from heddle.physical.batches import Batches, as_plain, at_least_one, plain_schema
 from heddle.physical.cancel import CancelToken
@@ -33,7 +33,7 @@ FragmentInput: TypeAlias = FileBinding | Frame | Batches
 """A stream comes from another stage of the same task and gives at least one batch; there is one at most."""
 
 
-@dataclass
+@record(slots=True, eq=False)
 class ScanMetrics:
     """What the scans of a run read from files, summed over its fragments."""
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final, assert_never
 
 import pyarrow as pa
 
+from heddle.core.record import record
 from heddle.errors import Cancelled, StageError
 from heddle.logical.plan import ErrorRows, Fragment, Op, OpId, Scan, Sink, Step, Values
 from heddle.physical.batches import Batches
@@ -25,7 +26,6 @@ from heddle.physical.frames import Frame, FrameStore
 from heddle.physical.metering import Meter
 from heddle.physical.runtime import deep_thread
 from heddle.physical.session import FileBinding, Session
-from heddle.physical.steps import stream_step
 from heddle.physical.tasks import PhysicalPlan, Task
 from heddle.physical.traps import Traps
 from heddle.physical.values import values_table
@@ -36,7 +36,7 @@ ABANDON_AFTER_S: Final = 0.4
 """How long a cancelled run waits for its tasks before it leaves them behind."""
 
 
-@dataclass
+@record(slots=True, eq=False)
 class PlanResult:
     """`sinks` wait for commit, in program order; `interrupted` when the user cancelled."""
 
@@ -268,6 +268,8 @@ class PlanRun:
                 inputs = {relation: self._fragment_input(i) for relation, i in op.inputs.items()}
                 batches = stream_fragment(op, inputs, self._session, self._env, self._stop, self._metrics)
             case Step():
+                from heddle.physical.steps import stream_step
+
                 below = None if op.input is None else self._read(op.input)
                 batches = stream_step(op, below, self._env, self._stop, self._traps.reject)
             case Values() | ErrorRows():

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import pyarrow as pa
 
+from heddle.core.record import record
 from heddle.errors import StageError
 from heddle.frontend.typed import TypedProgram
 from heddle.logical.plan import Fragment, Op, Sink, Step
@@ -21,7 +22,7 @@ from heddle.physical.failures import Origin, StageFailed, error_batch
 from heddle.udf_bridge.transport import Rejection
 
 
-@dataclass
+@record(slots=True, eq=False)
 class Caught:
     """Error rows for one handler, and the workflows they come from."""
 

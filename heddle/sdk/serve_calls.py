@@ -14,13 +14,14 @@ from typing import Final
 import pyarrow as pa
 
 from heddle.core.failure import StepError, failure_of
-from heddle.core.report import StepLogged, StepMeasured, StepProgressed, StepReport
+from heddle.core.report import StepLogged, StepReport
 from heddle.core.step import RejectedRows, StepContext
 from heddle.core.wire import plugin_pb2 as wire
 from heddle.core.wire.columns import joined
-from heddle.core.wire.failures import TEXT_CHARS_MAX, encode_failure, wire_text
+from heddle.core.wire.failures import encode_failure
 from heddle.core.wire.lanes import LaneError
 from heddle.core.wire.payload import PayloadError, read
+from heddle.core.wire.reports import encode_rejected, encode_report
 from heddle.core.wire.segments import MappedSegments, SegmentError
 from heddle.sdk.call_output import CallOutput
 from heddle.sdk.plugin_lane import Limits, PluginLane
@@ -28,8 +29,6 @@ from heddle.sdk.registry import Binding, Registry
 from heddle.sdk.serve_log import CURRENT, to_stderr
 
 EARLY_CANCELS_MAX: Final = 1024
-REJECTION_ROWS_MAX: Final = 1 << 20
-ROW_NUMBER_BYTES: Final = 8
 
 
 class Calls:
@@ -154,7 +153,7 @@ class Call:
                 to_stderr(report)
             return
         with suppress(LaneError):  # the step will see that it is cancelled
-            self._lane.send(_told(report))
+            self._lane.send(encode_report(report))
 
     def _failure(self, registry: Registry, calls: Calls) -> wire.Failure | None:
         token = CURRENT.set(self.tell)
@@ -270,18 +269,8 @@ class Call:
         )
 
     def _reject(self, rejected: RejectedRows) -> None:
-        for start in range(0, len(rejected.rows), REJECTION_ROWS_MAX):
-            rows = rejected.rows.slice(start, REJECTION_ROWS_MAX)
-            numbers = rows.buffers()[1].slice(rows.offset * ROW_NUMBER_BYTES, len(rows) * ROW_NUMBER_BYTES)
-            self._lane.send(
-                wire.PluginFrame(
-                    rejection=wire.Rejection(
-                        rows=numbers.to_pybytes(),
-                        reason=_text(rejected.reason),
-                        error_type=_text(rejected.error_type),
-                    )
-                )
-            )
+        for frame in encode_rejected(rejected):
+            self._lane.send(frame)
 
 
 def _joined(batches: list[pa.Table]) -> pa.Table | None:
@@ -293,24 +282,6 @@ def _joined(batches: list[pa.Table]) -> pa.Table | None:
 
 def _segment(grant: wire.Grant) -> wire.Segment | None:
     return grant.segment if grant.HasField("segment") else None
-
-
-def _told(report: StepReport) -> wire.PluginFrame:
-    match report:
-        case StepLogged(level, message, fields):
-            texts = {_text(name): _text(value) for name, value in fields.items()}
-            return wire.PluginFrame(log=wire.Log(level=level, message=_text(message), fields=texts))
-        case StepProgressed(done, total, message):
-            told = wire.Progress(
-                rows_done=max(0, done), rows_total=max(0, total or 0), message=_text(message)
-            )
-            return wire.PluginFrame(progress=told)
-        case StepMeasured(name, value, unit):
-            return wire.PluginFrame(metric=wire.Metric(name=_text(name), value=value, unit=_text(unit)))
-
-
-def _text(text: str) -> str:
-    return wire_text(text)[:TEXT_CHARS_MAX]
 
 
 def _protocol(message: str) -> StepError:

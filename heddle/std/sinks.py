@@ -62,15 +62,16 @@ def open_sink(
     step_name: str, config: Mapping[str, ConfigValue], base: Path, schema: pa.Schema, streams: Streams
 ) -> Sink:
     """The sink of a writer; relative paths start at `base`. Raises `SinkError`."""
-    from heddle.std.file_sinks import open_file_sink
-    from heddle.std.printing import PrintSink
-
     match step_name:
-        case "print" | "stdout":
+        case "print" | "stdout" | "stderr":
+            from heddle.std.printing import PrintSink
+
+            if step_name == "stderr":
+                return PrintSink("stderr", streams.stderr, config, schema)
             return PrintSink("stdout", streams.stdout, config, schema)
-        case "stderr":
-            return PrintSink("stderr", streams.stderr, config, schema)
         case _:
+            from heddle.std.file_sinks import open_file_sink
+
             return open_file_sink(step_name, config, base, schema)
 
 

@@ -101,8 +101,8 @@ class Connection:
         self.segments = SegmentPool(shared)
         self._call_ids = count(1)
         self._idle_lanes: list[EngineLane] = []
-        self._resources: _Once[ResourceKey] = _Once()
-        self._bindings: _Once[BindingKey] = _Once()
+        self._resources: Once[ResourceKey] = Once()
+        self._bindings: Once[BindingKey] = Once()
         self._calls = 0
         self._started = 0
         self._calls_lock = threading.Lock()
@@ -327,7 +327,7 @@ class Connection:
             raise PluginLostError(f"it answered with an error ({_status(error)})") from error
 
 
-class _Once(Generic[Key]):
+class Once(Generic[Key]):
     """Ids by key, each made once however many threads ask; a failure is not kept."""
 
     def __init__(self) -> None:

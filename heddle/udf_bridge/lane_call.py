@@ -15,12 +15,12 @@ from typing import Final, Protocol, TypeAlias
 import pyarrow as pa
 
 from heddle.core.failure import CONTRACT
-from heddle.core.report import StepLogged, StepMeasured, StepProgressed
 from heddle.core.step import RejectedRows
 from heddle.core.wire import columns
 from heddle.core.wire import plugin_pb2 as wire
 from heddle.core.wire.lanes import FRAME_BYTES_MAX, INLINE_BYTES_MAX, Lane, LaneError
 from heddle.core.wire.payload import Payload, PayloadError, data_bytes, payloads, read, to_stream
+from heddle.core.wire.reports import decode_rejected, decode_report
 from heddle.udf_bridge.segments import OwnedSegment, SegmentPool
 from heddle.udf_bridge.transport import (
     CallContext,
@@ -175,19 +175,20 @@ class LaneCall:
                 case "batch":
                     self._take_slice(frame.batch)
                 case "rejection":
-                    refused.append(_rejected(frame.rejection))
+                    refused.append(decode_rejected(frame.rejection))
                 case "need":
                     self._lane.send(wire.EngineFrame(grant=self._granted(frame.need.size_bytes)))
                 case "result":
                     self.ended = True
                     self._raise_failure(frame.result)
                     return
-                case "log" | "progress" | "metric":
-                    self._tell(frame)
                 case None:
                     pass  # only `released`
                 case other:
-                    raise LaneError(f"a frame of the kind {other}, which is not known here")
+                    told = decode_report(frame)
+                    if told is None:
+                        raise LaneError(f"a frame of the kind {other}, which is not known here")
+                    self._report(told)
 
     def _received(self) -> wire.PluginFrame:
         if self._deadline is not None and not self._timed_out:
@@ -232,16 +233,6 @@ class LaneCall:
         if self._grant is not None:
             self._pool.give_back(self._grant.id)
             self._grant = None
-
-    def _tell(self, frame: wire.PluginFrame) -> None:
-        match frame.WhichOneof("kind"):
-            case "log":
-                self._report(StepLogged(frame.log.level, frame.log.message, dict(frame.log.fields)))
-            case "progress":
-                told = frame.progress
-                self._report(StepProgressed(told.rows_done, told.rows_total or None, told.message))
-            case "metric":
-                self._report(StepMeasured(frame.metric.name, frame.metric.value, frame.metric.unit))
 
     def _raise_failure(self, result: wire.Result) -> None:
         if self._timed_out:
@@ -298,10 +289,3 @@ def step_failure(failure: wire.Failure, prefix: str = "") -> StepFailure:
         failure.stack_trace,
         transient=failure.transient,
     )
-
-
-def _rejected(rejection: wire.Rejection) -> RejectedRows:
-    if len(rejection.rows) % 8:
-        raise LaneError("row numbers that are not 64-bit integers")
-    rows = pa.Array.from_buffers(pa.int64(), len(rejection.rows) // 8, [None, pa.py_buffer(rejection.rows)])
-    return RejectedRows(rows, rejection.reason, rejection.error_type or "Rejected")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 
 from heddle.core.record import record
@@ -79,7 +78,7 @@ def check(
         handlers={n: typed_handler(h, scopes[n], nodes) for n, h in found.handlers.items()},
         resources=resources.uses,
         parameters=typed_parameters,
-        hash=_hash(program, found, catalog, defaults),
+        contents=_contents(program, found, catalog, defaults),
     )
     return CheckOutcome(typed, diagnostics)
 
@@ -102,18 +101,17 @@ def _is_effect(draft: AnyDraft) -> bool:
     return isinstance(draft, StepDraft) and (draft.gives_nothing or draft.call.signature.effect is True)
 
 
-def _hash(program: ast.Program, found: Declarations, catalog: Catalog, defaults: Policy) -> str:
-    """Names what would run: the text, the project's settings for it, the parameters and the modules' code."""
-    digest = hashlib.sha256(program.source.text.encode())
+def _contents(program: ast.Program, found: Declarations, catalog: Catalog, defaults: Policy) -> str:
+    """The text, the project's settings for it, the parameters and the modules' code."""
     laid: list[tuple[str, str, Mapping[str, object]]] = [
         *(("resources", n, catalog.overlay("resources", n)) for n in sorted(found.resources)),
         *(("steps", n, catalog.overlay("steps", n)) for n in sorted(found.steps)),
         ("params", "", catalog.parameters()),
     ]
-    for kind, name, settings in laid:
-        digest.update(repr((kind, name, sorted(settings.items(), key=lambda pair: pair[0]))).encode())
-    for name, module in sorted(found.modules.items()):
-        if isinstance(module, ModuleSignature):
-            digest.update(repr((name, module.path, module.code_hash)).encode())
-    digest.update(repr(defaults).encode())
-    return digest.hexdigest()
+    settings = [(kind, name, sorted(values.items(), key=lambda pair: pair[0])) for kind, name, values in laid]
+    modules = [
+        (name, module.path, module.code_hash)
+        for name, module in sorted(found.modules.items())
+        if isinstance(module, ModuleSignature)
+    ]
+    return repr((program.source.text, settings, modules, defaults))

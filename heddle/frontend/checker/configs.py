@@ -26,7 +26,7 @@ from heddle.frontend import ast
 from heddle.frontend.checker.report import Report
 from heddle.frontend.typed import ConfigData, EnvRef, ParamRef, SecretRef
 
-_PARAMETER = re.compile(r"@([A-Za-z_][A-Za-z0-9_]*)")
+_PARAMETER = r"@([A-Za-z_][A-Za-z0-9_]*)"
 _ANY: Final = ConfigType("any", nullable=True)
 
 
@@ -133,7 +133,7 @@ class ConfigChecker:
                 return EnvRef(variable)
             case ast.SecretValue(name=secret):
                 return SecretRef(secret)
-            case ast.StringValue(value=text) if found := _PARAMETER.fullmatch(text):
+            case ast.StringValue(value=text) if found := re.fullmatch(_PARAMETER, text):
                 return ParamRef(found[1])
             case ast.StringValue(value=text):
                 return self._scalar(text, wanted, value.span, name)

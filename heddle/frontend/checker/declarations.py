@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal, TypeAlias, assert_never
 
+from heddle.core.record import record
 from heddle.core.signature import ModuleSignature
 from heddle.diagnostics import Fix, Label, Span
 from heddle.frontend import ast
@@ -17,13 +18,13 @@ from heddle.frontend.catalog import Catalog, CatalogProblem
 from heddle.frontend.checker.report import Report
 
 IO_MODULE = "std/io"
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
-_NOT_IN_NAME = re.compile(r"[^A-Za-z0-9_]+|^[0-9]+")
+_NAME = r"[A-Za-z_][A-Za-z0-9_-]*"
+_NOT_IN_NAME = r"[^A-Za-z0-9_]+|^[0-9]+"
 Kind: TypeAlias = Literal["a resource", "a step", "a handler", "a workflow", "a policy", "an import"]
 Named: TypeAlias = ast.ResourceItem | ast.StepItem | ast.HandlerItem | ast.WorkflowItem | ast.PolicyItem
 
 
-@dataclass
+@record(slots=True, eq=False)
 class Declarations:
     """`modules` maps an import's name to its module, None when it could not be found (that is reported).
 
@@ -121,9 +122,9 @@ def _name_span(item: ast.Import) -> Span:
 
 def _has_name(item: ast.Import, report: Report) -> bool:
     """The last segment of a path is the import's name only where a program can write it."""
-    if item.alias is not None or _NAME.fullmatch(item.name):
+    if item.alias is not None or re.fullmatch(_NAME, item.name):
         return True
-    name = _NOT_IN_NAME.sub("_", item.name.removesuffix(".py")).strip("_") or "module"
+    name = re.sub(_NOT_IN_NAME, "_", item.name.removesuffix(".py")).strip("_") or "module"
     report.error(
         "HD0321",
         item.path.span,

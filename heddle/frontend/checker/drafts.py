@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TypeAlias
 
 from heddle.core.record import record
@@ -18,7 +18,7 @@ from heddle.frontend.checker.tables import Cell
 from heddle.frontend.typed import ParamBinding, Policy
 
 
-@dataclass(eq=False)
+@record(slots=True, eq=False)
 class Draft:
     """`number` is the order of making; `row` is None for a sink without output, and open while unknown.
 
@@ -37,25 +37,25 @@ class Draft:
         return f"q{self.number}"
 
 
-@dataclass(eq=False)
+@record(slots=True, eq=False)
 class TableDraft(Draft):
     rows: tuple[Mapping[str, Cell], ...]
     columns: RowType
 
 
-@dataclass(eq=False)
+@record(slots=True, eq=False)
 class ErrorsDraft(Draft):
     """The error frame."""
 
 
-@dataclass(eq=False)
+@record(slots=True, eq=False)
 class BrokenDraft(Draft):
     """What could not be resolved; its row is open, so that it causes no second error."""
 
     inputs: tuple[AnyDraft, ...]
 
 
-@dataclass(eq=False)
+@record(slots=True, eq=False)
 class QueryDraft(Draft):
     """`relations` maps names as written in the query to drafts; `piped` is its `input`."""
 
@@ -81,7 +81,7 @@ class Lookup:
     keys: tuple[tuple[str, str], ...]
 
 
-@dataclass(eq=False)
+@record(slots=True, eq=False)
 class StepDraft(Draft):
     """`key_span` is where its own policy names an idempotency key."""
 

@@ -18,21 +18,20 @@ from heddle.frontend.checker.calls import ResolvedCall
 BEFORE_MAX = 200
 """Characters before a name that are searched for its `join`."""
 
-_IN_STATEMENT = re.compile(
+_IN_STATEMENT = (
     r"'(?:[^']|'')*'|\"[^\"]*\"|`[^`]*`|\$\$.*?\$\$|--[^\n]*|/\*.*?\*/"
-    r"|@@\w+|[\w.]@\w*|@(?P<name>[A-Za-z_][A-Za-z0-9_]*)",
-    re.DOTALL,
+    r"|@@\w+|[\w.]@\w*|@(?P<name>[A-Za-z_][A-Za-z0-9_]*)"
 )
-_JOIN = re.compile(r"\bjoin\s+(?:side\s*:\s*\w+\s+)?(?:(?P<alias>\w+)\s*=\s*)?$")
-_SIDE = re.compile(r"\s*(?:side\s*:\s*\w+)?\s*")
+_JOIN = r"\bjoin\s+(?:side\s*:\s*\w+\s+)?(?:(?P<alias>\w+)\s*=\s*)?$"
+_SIDE = r"\s*(?:side\s*:\s*\w+)?\s*"
 _COLUMN = r"`?[A-Za-z_]\w*`?(?:\.`?\w+`?)*"
-_EQUAL = re.compile(rf"(?P<left>{_COLUMN})?\s*(?<![<>!=~])==?(?![=~])\s*(?P<right>{_COLUMN})")
-_AS = re.compile(r"(?P<column>[\w.\"`]+)\s+AS\s+[\"`]?(?P<name>\w+)", re.IGNORECASE)
+_EQUAL = rf"(?P<left>{_COLUMN})?\s*(?<![<>!=~])==?(?![=~])\s*(?P<right>{_COLUMN})"
+_AS = r"(?P<column>[\w.\"`]+)\s+AS\s+[\"`]?(?P<name>\w+)"
 
 
 def names_in_statement(text: str) -> tuple[str, ...]:
     """The parameters of a SQL text in order; quoted parts, comments, `@@x` and `a@b` are not parameters."""
-    names = (found["name"] for found in _IN_STATEMENT.finditer(text))
+    names = (found["name"] for found in re.finditer(_IN_STATEMENT, text, re.DOTALL))
     return tuple(dict.fromkeys(name for name in names if name))
 
 
@@ -52,12 +51,12 @@ def join_keys(query: ast.Query, name: Span) -> tuple[tuple[str, str], ...] | Non
     """The pairs of columns that a join compares, the joined relation's second; None where the name does
     not stand in a join."""
     start, end = name.start - query.body.start, name.end - query.body.start
-    found = _JOIN.search(query.text, max(0, start - BEFORE_MAX), start)
+    found = re.compile(_JOIN).search(query.text, max(0, start - BEFORE_MAX), start)
     if found is None:
         return None
     own = {query.text[start:end], found["alias"], "that"}
     condition = _condition(query.text, end)
-    return tuple(_key_pair(equal["left"], equal["right"], own) for equal in _EQUAL.finditer(condition))
+    return tuple(_key_pair(equal["left"], equal["right"], own) for equal in re.finditer(_EQUAL, condition))
 
 
 def lookup_column(
@@ -83,7 +82,7 @@ def lookup_column(
 
 def _condition(text: str, at: int) -> str:
     """What stands in the parentheses after `at`, else the rest of the transform."""
-    skipped = _SIDE.match(text, at)
+    skipped = re.compile(_SIDE).match(text, at)
     start = skipped.end() if skipped is not None else at
     if not text.startswith("(", start):
         return re.split(r"[|\n]", text[start:], maxsplit=1)[0]
@@ -113,7 +112,7 @@ def _selected_as(name: str, statement: str) -> Iterator[str]:
     if compared is None:
         return
     column = _last(compared["a"] or compared["b"]).lower()
-    for selected in _AS.finditer(statement):
+    for selected in re.finditer(_AS, statement, re.IGNORECASE):
         if _last(selected["column"]).lower() == column:
             yield selected["name"]
     yield column

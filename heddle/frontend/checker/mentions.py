@@ -7,9 +7,10 @@ workflows read which others.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import assert_never
 
+from heddle.core.record import record
 from heddle.diagnostics import Span
 from heddle.frontend import ast
 from heddle.frontend.prql.names import relation_names
@@ -17,7 +18,7 @@ from heddle.frontend.prql.names import relation_names
 NameAt = tuple[str, Span]
 
 
-@dataclass
+@record(slots=True, eq=False)
 class Mentions:
     """`relations` are the names in each query's relation positions, by the query's span.
 

@@ -26,9 +26,9 @@ Written: TypeAlias = ast.Ident | ast.DictValue | None
 KEYS: Final = ("retry", "timeout", "key", "durability", "concurrency", "rate", "batch")
 PLACEMENT_KEYS: Final = ("privacy", "zone", "deadline", "max_cost", "budget", "prefer")
 _UNITS: Final[Mapping[str, float]] = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(us|ms|s|m|h|d)")
-_RATE = re.compile(r"(\d+(?:\.\d+)?)\s*/\s*(s|m|h)")
-_BACKOFF = re.compile(r"(?:(exp|fixed)\s+)?(\S+?)(?:\s*\.\.\s*(\S+))?")
+_DURATION = r"(\d+(?:\.\d+)?)\s*(us|ms|s|m|h|d)"
+_RATE = r"(\d+(?:\.\d+)?)\s*/\s*(s|m|h)"
+_BACKOFF = r"(?:(exp|fixed)\s+)?(\S+?)(?:\s*\.\.\s*(\S+))?"
 
 
 class _Invalid(ValueError):
@@ -228,7 +228,7 @@ _DURATION_HOW: Final = 'a duration is written like "200ms", "30s", "5m" or "1h"'
 
 
 def _seconds(text: str) -> float:
-    found = _DURATION.fullmatch(text.strip())
+    found = re.fullmatch(_DURATION, text.strip())
     if found is None:
         raise _Invalid(_DURATION_HOW)
     return float(found[1]) * _UNITS[found[2]]
@@ -243,7 +243,7 @@ def _durability(value: ast.Value) -> Literal["none", "barrier", "step"]:
 
 
 def _rate(value: ast.Value) -> float:
-    found = _RATE.fullmatch(value.value.strip()) if isinstance(value, ast.StringValue) else None
+    found = re.fullmatch(_RATE, value.value.strip()) if isinstance(value, ast.StringValue) else None
     if found is None or float(found[1]) == 0:
         raise _Invalid('a rate is written like "100/s" or "30/m"')
     return float(found[1]) / _UNITS[found[2]]
@@ -251,7 +251,7 @@ def _rate(value: ast.Value) -> float:
 
 def _backoff(value: ast.Value) -> Fields:
     """`"exp 200ms..30s"` -> the kind, the first and the longest wait."""
-    found = _BACKOFF.fullmatch(_text(value).strip())
+    found = re.fullmatch(_BACKOFF, _text(value).strip())
     try:
         if found is None:
             raise _Invalid

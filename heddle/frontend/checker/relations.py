@@ -22,7 +22,7 @@ from heddle.frontend.checker.report import Report
 from heddle.frontend.checker.scope import Scope
 from heddle.frontend.checker.unknown import unknown_handler
 
-_HYPHENATED = re.compile(r"[A-Za-z_]\w*(?:-\w+)+")
+_HYPHENATED = r"[A-Za-z_]\w*(?:-\w+)+"
 
 
 class Relations:
@@ -75,7 +75,7 @@ class Relations:
     def hyphenated(self, query: ast.Query, span: Span, scope: Scope) -> bool:
         """Report a name with hyphens, which PRQL reads as a subtraction."""
         text, start = query.text, span.start - query.body.start
-        written = _HYPHENATED.match(text, start)
+        written = re.compile(_HYPHENATED).match(text, start)
         if written is None or not self._means(written[0], scope):
             return False
         name, place = written[0], Span(span.start, span.start + len(written[0]))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TypeVar
 
+from heddle.core.record import record
 from heddle.diagnostics import Label, Span
 from heddle.frontend import ast
 from heddle.frontend.checker.declarations import Declarations
@@ -15,7 +16,7 @@ from heddle.frontend.typed import Policy
 D = TypeVar("D", bound=AnyDraft)
 
 
-@dataclass
+@record(slots=True, eq=False)
 class Scope:
     """`assigned` are its names so far, `later` all that its statements assign, `last` its unnamed ends.
 

@@ -16,7 +16,6 @@ from heddle.core.types import OPEN_ROW, RowType
 from heddle.diagnostics import Diagnostic
 from heddle.frontend.prql.edited import unspelled
 from heddle.frontend.prql.finish import Finisher
-from heddle.frontend.prql.messages import Messages
 from heddle.frontend.prql.module import module_statements
 from heddle.frontend.prql.native import Doc, PrqlFailure, on_deep_stack, resolve
 from heddle.frontend.prql.planning import TypePlanner, schema_of
@@ -207,6 +206,8 @@ class _Run:
             else:
                 self._take([again], module, names)
                 return
+        from heddle.frontend.prql.messages import Messages
+
         messages = Messages(member.request, member.text, self._compiler.columns(member))
         self._fail(member.request, messages.of_failure(failure))
 

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from heddle.core.record import record
 from heddle.diagnostics import Span
 
-_FOREIGN = re.compile(r"[^\x00-\x7f]")
-_SPELLED = re.compile(r"Zu([0-9a-f]{6})Z")
+_FOREIGN = r"[^\x00-\x7f]"
+_SPELLED = r"Zu([0-9a-f]{6})Z"
 
 
 @record(frozen=True, slots=True)
@@ -113,14 +113,14 @@ def to_ascii(text: EditedText) -> EditedText:
     """Spell each character beyond ASCII as a word (`é` as `Zu0000e9Z`)."""
     if text.text.isascii():
         return text
-    edits = [Edit(m.start(), m.end(), f"Zu{ord(m[0]):06x}Z") for m in _FOREIGN.finditer(text.text)]
+    edits = [Edit(m.start(), m.end(), f"Zu{ord(m[0]):06x}Z") for m in re.finditer(_FOREIGN, text.text)]
     return text.edit(edits)
 
 
 def spelled(name: str) -> str:
-    return name if name.isascii() else _FOREIGN.sub(lambda m: f"Zu{ord(m[0]):06x}Z", name)
+    return name if name.isascii() else re.sub(_FOREIGN, lambda m: f"Zu{ord(m[0]):06x}Z", name)
 
 
 def unspelled(text: str) -> str:
     """Undo `to_ascii`, in anything that prqlc gives back."""
-    return _SPELLED.sub(lambda m: chr(int(m[1], 16)), text) if "Zu" in text else text
+    return re.sub(_SPELLED, lambda m: chr(int(m[1], 16)), text) if "Zu" in text else text

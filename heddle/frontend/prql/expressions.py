@@ -114,7 +114,7 @@ TYPES: Final = {
 
 _UTC: Final = "ARROW_CAST({0}, 'Timestamp(Microsecond, Some(\"UTC\"))')"
 _TIME: Final = "ARROW_CAST({0}, 'Time64(Microsecond)')"
-_HOLE: Final = re.compile(r"\{(\d)\}")
+_HOLE: Final = r"\{(\d)\}"
 
 
 def as_sql(expression: Doc) -> Doc:
@@ -160,7 +160,7 @@ def fill(template: str, arguments: list[Pieces]) -> Pieces:
     """The template with arguments in its numbered holes."""
     pieces: Pieces = []
     position = 0
-    for hole in _HOLE.finditer(template):
+    for hole in re.finditer(_HOLE, template):
         pieces.append(_sql(template[position : hole.start()]))
         pieces += arguments[int(hole[1])]
         position = hole.end()

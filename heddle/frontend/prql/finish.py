@@ -15,7 +15,6 @@ import pyarrow as pa
 from heddle.core.types import OPEN_ROW, Column, RowType
 from heddle.diagnostics import Diagnostic, Span
 from heddle.frontend.prql.edited import unspelled
-from heddle.frontend.prql.messages import Messages
 from heddle.frontend.prql.native import Doc, PrqlFailure, span_of, to_sql
 from heddle.frontend.prql.planning import PlanFailure, TypePlanner
 from heddle.frontend.prql.prepared import Prepared
@@ -62,6 +61,8 @@ class Finisher:
         try:
             sql = to_sql(query)
         except PrqlFailure as failure:
+            from heddle.frontend.prql.messages import Messages
+
             messages = Messages(prepared.request, prepared.text, ())
             return FailedQuery(prepared.request.key, messages.of_failure(failure))
         rows = {key: self._rows.get(key, OPEN_ROW) for key in facts.inputs}

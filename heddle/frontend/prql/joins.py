@@ -12,9 +12,10 @@ speaks of a key that is gone, a hidden column holds it: names that start with `H
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from heddle.core.record import record
 from heddle.frontend.prql.native import Doc
 from heddle.frontend.prql.tree import HIDDEN, callee, nodes
 
@@ -22,7 +23,7 @@ LeftColumns = Callable[[list[Doc]], "tuple[str, ...] | None"]
 RightColumns = Callable[[Doc], "tuple[str, ...] | None"]
 
 
-@dataclass(slots=True)
+@record(slots=True, eq=False)
 class JoinRewriter:
     """Changes a tree in place. `merged` are the keys whose two columns became a new one, `dropped` the
     (relation, key) whose column is left out for another.

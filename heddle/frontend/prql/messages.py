@@ -16,7 +16,7 @@ from heddle.frontend.prql.edited import EditedText, unspelled
 from heddle.frontend.prql.native import PrqlError, PrqlFailure
 from heddle.frontend.prql.request import QueryRequest
 from heddle.frontend.prql.tree import HIDDEN
-from heddle.frontend.prql.words import TRANSFORMS, scan
+from heddle.frontend.prql.words import TRANSFORMS, USAGE, scan
 
 FUNCTIONS: Final = (
     *("min", "max", "sum", "average", "stddev", "all", "any", "count", "count_distinct", "concat_array"),
@@ -340,22 +340,6 @@ _TRANSLATIONS: Final[tuple[tuple[re.Pattern[str], Translation], ...]] = (
     (re.compile(r"named (?:argument|parameter)s? [^`]*`(?P<name>[^`]+)`"), Messages.named_argument),
     (re.compile(r"^(?:unexpected|[Ee]xpected)"), Messages.syntax),
 )
-
-USAGE: Final = {
-    "from": "write `from orders`",
-    "select": "write `select {id, name}`",
-    "derive": "write `derive {total = price * amount}`",
-    "filter": "write `filter amount > 0`",
-    "sort": "write `sort {-amount, name}`",
-    "take": "write `take 10`",
-    "join": "write `join users (==user_id)`",
-    "group": "write `group country (aggregate {total = sum amount})`",
-    "aggregate": "write `aggregate {total = sum amount}`",
-    "window": "write `window rolling:3 (derive {total = sum amount})`",
-    "append": "write `append other`",
-    "&&": "each side of `&&` is true or false, such as `a > 1`",
-    "||": "each side of `||` is true or false, such as `a > 1`",
-}
 
 _CONDITIONS: Final = {
     "like": 'write `name ~= "^a"` with a regular expression, or `text.starts_with "a" name`',

@@ -7,9 +7,10 @@ operators, `concat(a, b)` becomes a call. What is legal already is left alone.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
+from heddle.core.record import record
 from heddle.frontend.prql.edited import Edit, EditedText
 from heddle.frontend.prql.names import bare_head, dotted_end, relation_argument
 from heddle.frontend.prql.words import CLOSE, OPEN, TRANSFORMS, Word, end_of_group, scan
@@ -28,7 +29,7 @@ def normalise(text: EditedText) -> EditedText:
     return text.edit(writer.edits)
 
 
-@dataclass(slots=True)
+@record(slots=True, eq=False)
 class _Writer:
     words: list[Word]
     edits: list[Edit] = field(default_factory=list)

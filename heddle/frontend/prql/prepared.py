@@ -7,18 +7,14 @@ comes out is a `Prepared` query or the diagnostics of a text that cannot be comp
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from heddle.core.record import record
 from heddle.diagnostics import Diagnostic
 from heddle.frontend.prql import refusals, tree
-from heddle.frontend.prql.appends import append_by_name
 from heddle.frontend.prql.edited import EditedText, spelled, to_ascii, unspelled
-from heddle.frontend.prql.joins import JoinRewriter, has_natural_join
-from heddle.frontend.prql.messages import Messages
 from heddle.frontend.prql.names import READERS
 from heddle.frontend.prql.native import DOCUMENT_DEPTH_MAX, Doc, PrqlFailure, parse_text
-from heddle.frontend.prql.normalise import normalise
 from heddle.frontend.prql.request import QueryRequest
 from heddle.frontend.prql.words import scan
 
@@ -31,7 +27,7 @@ ColumnsOf: TypeAlias = Callable[[str], "tuple[str, ...] | None"]
 PrefixColumns: TypeAlias = Callable[["Prepared"], "tuple[str, ...] | None"]
 
 
-@dataclass(slots=True)
+@record(slots=True, eq=False)
 class Prepared:
     """`number` is the query's place in the program's module, which its spans carry.
 
@@ -81,6 +77,8 @@ class Preparation:
         """The query once more with its text normalised; None when that changes nothing or does not help."""
         if before.normalised:
             return None
+        from heddle.frontend.prql.normalise import normalise
+
         text = normalise(before.text)
         if text is before.text:
             return None
@@ -94,11 +92,15 @@ class Preparation:
     def _normalised(
         self, request: QueryRequest, number: int, text: EditedText, failure: PrqlFailure | None
     ) -> Prepared | tuple[Diagnostic, ...]:
+        from heddle.frontend.prql.normalise import normalise
+
         edited = normalise(text)
         try:
             statements = parse_text(edited.text)
         except PrqlFailure as second:
             first = failure if failure is not None else second
+            from heddle.frontend.prql.messages import Messages
+
             shown = text if failure is not None else edited
             return Messages(request, shown, ()).of_failure(first)
         return self._finish(request, number, edited, statements, normalised=True)
@@ -143,6 +145,9 @@ class Preparation:
             prepared.main = {"Pipeline": {"exprs": [prepared.main]}, "span": prepared.main.get("span")}
         if "join" not in prepared.text.text and "by:" not in prepared.text.text:
             return prepared
+        from heddle.frontend.prql.appends import append_by_name
+        from heddle.frontend.prql.joins import JoinRewriter
+
         unknown = append_by_name(prepared.main, lambda stages: self._left_columns(prepared, stages))
         if unknown:
             return refusals.unknown_appends(prepared.request, prepared.text, unknown)
@@ -188,6 +193,9 @@ def waits_for_rows(prepared_text: str) -> bool:
         return True
     if "join" not in prepared_text:
         return False
+    from heddle.frontend.prql.joins import has_natural_join
+    from heddle.frontend.prql.normalise import normalise
+
     edited = normalise(to_ascii(EditedText.of(prepared_text, 0)))
     try:
         return has_natural_join(parse_text(edited.text))

@@ -8,11 +8,10 @@ from typing import Final
 from heddle.diagnostics import Diagnostic, Span, did_you_mean
 from heddle.frontend.prql import tree
 from heddle.frontend.prql.edited import EditedText, unspelled
-from heddle.frontend.prql.messages import USAGE
 from heddle.frontend.prql.names import READERS
 from heddle.frontend.prql.native import Doc, span_of
 from heddle.frontend.prql.request import QueryRequest
-from heddle.frontend.prql.words import NESTING_MAX, TERMS_MAX, Word, over_limit
+from heddle.frontend.prql.words import NESTING_MAX, TERMS_MAX, USAGE, Word, over_limit
 
 _OVER_VALUES: Final = ("select", "derive", "filter", "sort", "aggregate")
 """Transforms of which all arguments are values."""

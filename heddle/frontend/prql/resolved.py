@@ -8,7 +8,7 @@ expressions are rendered.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final
 
 from heddle.core.record import record
@@ -26,7 +26,7 @@ class Origin:
     whole: bool = True
 
 
-@dataclass(slots=True)
+@record(slots=True, eq=False)
 class Facts:
     """What a query does. Ids are prqlc's column ids.
 

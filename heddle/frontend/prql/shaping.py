@@ -7,7 +7,7 @@ query (`carry_order`), and expressions become DataFusion's (`render_expressions`
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import count
 from typing import Final
 
@@ -32,7 +32,7 @@ class ResultColumn:
     name: str | None
 
 
-@dataclass(slots=True)
+@record(slots=True, eq=False)
 class Naming:
     """The result's columns; `clashes` are (old, new) names, `given` names of expressions that had none."""
 

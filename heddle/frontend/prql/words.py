@@ -53,6 +53,23 @@ TRANSFORMS: Final = frozenset(
     )
 )
 
+USAGE: Final = {
+    "from": "write `from orders`",
+    "select": "write `select {id, name}`",
+    "derive": "write `derive {total = price * amount}`",
+    "filter": "write `filter amount > 0`",
+    "sort": "write `sort {-amount, name}`",
+    "take": "write `take 10`",
+    "join": "write `join users (==user_id)`",
+    "group": "write `group country (aggregate {total = sum amount})`",
+    "aggregate": "write `aggregate {total = sum amount}`",
+    "window": "write `window rolling:3 (derive {total = sum amount})`",
+    "append": "write `append other`",
+    "&&": "each side of `&&` is true or false, such as `a > 1`",
+    "||": "each side of `||` is true or false, such as `a > 1`",
+}
+"""How a transform or an operator is written, for messages."""
+
 _WORD = re.compile(
     r"""
       (?P<space>[ \t\r]+|\#[^\n]*|\\\r?\n)
