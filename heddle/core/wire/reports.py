@@ -1,0 +1,74 @@
+"""What a call tells beside its rows, as frames of the plugin: log lines, progress, numbers, refused rows.
+
+`encode_report` and `encode_rejected` make the frames, `decode_report` and `decode_rejected` read them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import pyarrow as pa
+
+from heddle.core.report import StepLogged, StepMeasured, StepProgressed, StepReport
+from heddle.core.step import RejectedRows
+from heddle.core.wire import plugin_pb2 as wire
+from heddle.core.wire.failures import TEXT_CHARS_MAX, wire_text
+from heddle.core.wire.lanes import LaneError
+
+REJECTION_ROWS_MAX: Final = 1 << 20
+ROW_NUMBER_BYTES: Final = 8
+
+
+def encode_report(report: StepReport) -> wire.PluginFrame:
+    match report:
+        case StepLogged(level, message, fields):
+            texts = {_text(name): _text(value) for name, value in fields.items()}
+            return wire.PluginFrame(log=wire.Log(level=level, message=_text(message), fields=texts))
+        case StepProgressed(done, total, message):
+            told = wire.Progress(
+                rows_done=max(0, done), rows_total=max(0, total or 0), message=_text(message)
+            )
+            return wire.PluginFrame(progress=told)
+        case StepMeasured(name, value, unit):
+            return wire.PluginFrame(metric=wire.Metric(name=_text(name), value=value, unit=_text(unit)))
+
+
+def decode_report(frame: wire.PluginFrame) -> StepReport | None:
+    """None for a frame of another kind."""
+    match frame.WhichOneof("kind"):
+        case "log":
+            return StepLogged(frame.log.level, frame.log.message, dict(frame.log.fields))
+        case "progress":
+            told = frame.progress
+            return StepProgressed(told.rows_done, told.rows_total or None, told.message)
+        case "metric":
+            return StepMeasured(frame.metric.name, frame.metric.value, frame.metric.unit)
+        case _:
+            return None
+
+
+def encode_rejected(rejected: RejectedRows) -> Iterator[wire.PluginFrame]:
+    for start in range(0, len(rejected.rows), REJECTION_ROWS_MAX):
+        rows = rejected.rows.slice(start, REJECTION_ROWS_MAX)
+        numbers = rows.buffers()[1].slice(rows.offset * ROW_NUMBER_BYTES, len(rows) * ROW_NUMBER_BYTES)
+        yield wire.PluginFrame(
+            rejection=wire.Rejection(
+                rows=numbers.to_pybytes(),
+                reason=_text(rejected.reason),
+                error_type=_text(rejected.error_type),
+            )
+        )
+
+
+def decode_rejected(rejection: wire.Rejection) -> RejectedRows:
+    """Raises `LaneError`."""
+    count, rest = divmod(len(rejection.rows), ROW_NUMBER_BYTES)
+    if rest:
+        raise LaneError("row numbers that are not 64-bit integers")
+    rows = pa.Array.from_buffers(pa.int64(), count, [None, pa.py_buffer(rejection.rows)])
+    return RejectedRows(rows, rejection.reason, rejection.error_type or "Rejected")
+
+
+def _text(text: str) -> str:
+    return wire_text(text)[:TEXT_CHARS_MAX]
