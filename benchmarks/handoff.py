@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import statistics
 import subprocess
@@ -24,6 +25,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -31,8 +33,9 @@ import pyarrow as pa
 import pyarrow.flight
 import pyarrow.ipc
 
-from benchmarks.harness import machine, spread
+from benchmarks.harness import ROOT, machine, spread
 from heddle.sdk.loader import load_module
+from heddle.udf_bridge.describing import describe_project
 from heddle.udf_bridge.plugins import Plugins
 from heddle.udf_bridge.transport import CallContext, StepBinding, StepSession
 
@@ -44,6 +47,8 @@ ENGINE_BATCH_ROWS = 65_536
 FLIGHT_BATCH_ROWS = 100_000
 """4 MB, where Flight is fastest."""
 CALLS = 2_000
+LANGUAGES = ("go", "rust", "node")
+"""Their conformance plugins in `sdk/`, which have the step `identity` too."""
 
 PEER_OF_PIPES = """
 import pyarrow as pa, pyarrow.ipc
@@ -104,9 +109,12 @@ def main() -> None:
             print(f"{name:<24} {spread(tuple(taken))}   {rate:6.2f} GB/s")
         one_row = latency(identity, table.slice(0, 1))
         thousand_rows = latency(identity, table.slice(0, 1_000))
+    others = [language_costs(language, table) for language in LANGUAGES]
     median = {name: statistics.median(taken) for name, taken in seconds.items()}
     print(f"\nprivate memory gained by the plugin: {growth:.1%} of the table")
     print(f"call with 1 row: p50 {one_row * 1e3:.3f} ms; with 1,000 rows: {thousand_rows * 1e3:.3f} ms")
+    for costs in others:
+        print(costs)
     identity_s, rebuild_s = median["heddle, identity"], median["heddle, rebuild"]
     result = {
         "vs_flight": round(median["flight, unix socket"] / identity_s, 2),
@@ -115,6 +123,7 @@ def main() -> None:
         "private_growth": round(growth, 4),
         "call_1row_ms_p50": round(one_row * 1e3, 3),
         "call_1000rows_ms_p50": round(thousand_rows * 1e3, 3),
+        **{f"private_growth_{c.language}": round(c.private_growth, 4) for c in others},
         "rebuild_vs_flight": round(median["flight, unix socket"] / rebuild_s, 2),
         "rebuild_vs_pipe": round(median["ipc stream, two pipes"] / rebuild_s, 2),
         "rebuild_vs_memcpy": round(rebuild_s / median["memcpy, warm pages"], 2),
@@ -146,6 +155,43 @@ def step(name: str) -> Iterator[StepSession]:
 
 
 PLUGINS_OF: dict[int, Plugins] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class LanguageCosts:
+    """Of a plugin in another language: seconds of small calls, private memory gained over the table."""
+
+    language: str
+    one_row_s: float
+    thousand_rows_s: float
+    private_growth: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.language:<5} 1 row: {self.one_row_s * 1e3:.3f} ms; 1,000 rows: "
+            f"{self.thousand_rows_s * 1e3:.3f} ms; private memory gained: {self.private_growth:.1%}"
+        )
+
+
+def language_costs(language: str, table: pa.Table) -> LanguageCosts:
+    """The plugin is built first if need be."""
+    folder = ROOT / "sdk" / language / "conformance"
+    module = describe_project(folder, f"./{language}", os.environ, print)
+    plugins = Plugins()
+    binding = StepBinding("identity", module, module.steps["identity"], {}, {}, str(folder), None)
+    session = plugins.transport(inline=False).open(binding, lambda told: None)
+    try:
+        through_step(session, table.slice(0, table.num_rows // 10))
+        (host,) = plugins.hosts().hosts()
+        pid = host.connection().process.pid
+        before = private_bytes(pid)
+        through_step(session, table)
+        growth = (private_bytes(pid) - before) / table.nbytes
+        one, thousand = latency(session, table.slice(0, 1)), latency(session, table.slice(0, 1_000))
+    finally:
+        session.close()
+        plugins.close()
+    return LanguageCosts(language, one, thousand, growth)
 
 
 def process_of(session: StepSession) -> int:

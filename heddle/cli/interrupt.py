@@ -67,6 +67,14 @@ def run_interruptibly(
 
 
 @contextmanager
+def until_interrupted() -> Iterator[Callable[[], None]]:
+    """Gives what waits for SIGINT or SIGTERM. Afterwards a signal ends the process as it always does."""
+    inbox: queue.SimpleQueue[None] = queue.SimpleQueue()
+    with _signals_to(lambda: inbox.put(None)):
+        yield inbox.get
+
+
+@contextmanager
 def _signals_to(tell: Callable[[], None]) -> Iterator[None]:
     """`tell` must be safe in a signal handler; `SimpleQueue.put` is."""
     before = {number: signal.signal(number, lambda *_: tell()) for number in (signal.SIGINT, signal.SIGTERM)}

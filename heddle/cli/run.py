@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Literal, assert_never
 
 import click
@@ -19,6 +20,7 @@ from heddle.cli.options import (
     strict_layout_option,
     uses_color,
 )
+from heddle.core.collector import collector_paused
 from heddle.diagnostics import Diagnostic
 from heddle.errors import ProgramError, StageError
 from heddle.sizes import SIZE_HELP, parse_size
@@ -99,22 +101,25 @@ def run(
     code failed, 2 when it has errors, 3 when a service cannot be reached.
     """
     path = existing_file(file)
-    from heddle.engine import Engine, RunOptions
+    with ExitStack() as closing:
+        with collector_paused(keeping=True):
+            from heddle.engine import Engine, RunOptions
 
-    options = RunOptions(
-        workflows=workflows,
-        outputs=outputs,
-        memory_bytes=memory_bytes,
-        limit=limit,
-        optimize=not no_optimize,
-        inline=inline,
-    )
-    with Engine.open(path, profile=profile, params=params, notify=notice) as engine:
-        checked = engine.check(strict_layout=strict_layout)
+            opened = Engine.open(path, profile=profile, params=params, notify=notice)
+            engine = closing.enter_context(opened)
+            checked = engine.check(strict_layout=strict_layout)
         if not quiet or not checked.ok:
             _show(checked.diagnostics, as_json)
         if checked.program is None:
             return 2
+        options = RunOptions(
+            workflows=workflows,
+            outputs=outputs,
+            memory_bytes=memory_bytes,
+            limit=limit,
+            optimize=not no_optimize,
+            inline=inline,
+        )
         shown: Shown = "json" if as_json else "quiet" if quiet else "lines"
         try:
             result = _run(engine, checked.program, options, shown)

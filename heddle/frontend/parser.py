@@ -6,11 +6,9 @@ mistake once, and leaves out of the tree what it could not read (`Program.broken
 
 from __future__ import annotations
 
-import gc
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 
+from heddle.core.collector import collector_paused
 from heddle.core.record import record
 from heddle.diagnostics import Diagnostic, Fix, Source, Span, did_you_mean, has_errors
 from heddle.frontend import ast
@@ -42,27 +40,8 @@ class _Region:
 
 
 def parse(source: Source, *, strict_layout: bool = False) -> ParseResult:
-    with _collector_paused(large=len(source.text) >= _LARGE_CHARACTERS):
+    with collector_paused(keeping=len(source.text) >= _LARGE_CHARACTERS):
         return _parse(source, strict_layout=strict_layout)
-
-
-@contextmanager
-def _collector_paused(*, large: bool) -> Iterator[None]:
-    """Trees have no cycles; looking for some in a growing tree costs more than building it (2.5 times).
-
-    The first collection afterwards would walk the whole tree. A `large` one is spared that: what has been
-    frozen and is let go belongs to the oldest generation.
-    """
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            if large and not gc.get_freeze_count():
-                gc.freeze()
-                gc.unfreeze()
-            gc.enable()
 
 
 def _parse(source: Source, *, strict_layout: bool) -> ParseResult:

@@ -8,7 +8,7 @@ plain data, failures are the two exceptions below, and what is worth telling on 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 import pyarrow as pa
 
@@ -16,7 +16,9 @@ from heddle.core.config import ConfigValue
 from heddle.core.record import record
 from heddle.core.report import StepReport
 from heddle.core.signature import ModuleSignature, StepSignature
-from heddle.core.step import RejectedRows
+
+if TYPE_CHECKING:
+    from heddle.core.step import RejectedRows
 
 
 @record(frozen=True, slots=True)

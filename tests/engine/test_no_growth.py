@@ -1,0 +1,88 @@
+"""A thousand runs of one engine leave no process, descriptor, thread or memory behind."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import psutil
+
+from heddle.engine import Engine, RunOptions
+from heddle.physical.cancel import CancelToken
+from heddle.std.sinks import Streams
+
+RUNS = 1_000
+WARM_RUNS = 200
+MEMORY_SLACK_BYTES = 48 << 20
+
+PROGRAM = """\
+import "./steps" steps
+
+workflow W {
+  [
+    { x: 1 }
+    { x: -2 }
+    { x: 3 }
+  ]
+    | steps.double
+    | (from input | filter y > 0 | select {y})
+    | io.print
+}
+"""
+
+STEPS = """\
+import pyarrow.compute as pc
+
+from heddle.core.table import Table
+from heddle.sdk.plugin import Plugin
+
+plugin = Plugin(namespace="steps")
+
+
+class Row(Table):
+    x: int
+
+
+class Doubled(Table):
+    y: int
+
+
+@plugin.step(name="double", rows="map", passthrough=True, deterministic=True)
+def double(input: Row) -> Doubled:
+    table = input.to_arrow()
+    return Doubled(table.append_column("y", pc.multiply(table["x"], 2)))
+"""
+
+
+def test_nothing_grows(tmp_path: Path) -> None:
+    program = tmp_path / "program.he"
+    program.write_text(PROGRAM)
+    (tmp_path / "steps.py").write_text(STEPS)
+    with Engine.open(program) as engine:
+        checked = engine.check().program
+        assert checked is not None
+
+        def runs(count: int) -> None:
+            for _ in range(count):
+                streams = Streams(io.StringIO(), io.StringIO())
+                result = engine.run(checked, RunOptions(), lambda event: None, CancelToken(), streams)
+                assert result.status == "succeeded", result.error
+
+        runs(WARM_RUNS)
+        us = psutil.Process()
+        (plugin,) = [p for p in us.children() if "heddle.sdk.host" in p.cmdline()]
+        before = [_held(p) for p in (us, plugin)]
+        runs(RUNS)
+        after = [_held(p) for p in (us, plugin)]
+        assert [p.pid for p in us.children() if "heddle.sdk.host" in p.cmdline()] == [plugin.pid]
+    assert not plugin.is_running()
+    for (descriptors, threads, memory), (descriptors_after, threads_after, memory_after) in zip(
+        before, after, strict=True
+    ):
+        assert descriptors_after <= descriptors + 2
+        assert threads_after <= threads + 2
+        assert memory_after < memory + MEMORY_SLACK_BYTES
+
+
+def _held(process: psutil.Process) -> tuple[int, int, int]:
+    return process.num_fds(), process.num_threads(), process.memory_info().rss
