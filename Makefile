@@ -3,14 +3,14 @@
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
-PROGRAMS := examples tpch_bench/queries
+PROGRAMS := examples tpch_bench
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt bench fuzz lock proto clean
+.PHONY: help demo test check fmt bench bench-tpch fuzz lock proto clean
 
 help: ## List the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 # What users get: the package and its dependencies.
 $(VENV)/.core: requirements.lock pyproject.toml tools/venv.sh
@@ -51,6 +51,10 @@ fmt: $(VENV)/.dev ## Lay out Python and Heddle files
 
 bench: $(VENV)/.dev ## Measure what Heddle costs over the same work by hand
 	$(BIN)/python -m benchmarks.overhead
+
+SF ?= 1
+bench-tpch: $(VENV)/.dev ## Measure TPC-H against DuckDB, DataFusion and Polars: make bench-tpch SF=1
+	$(BIN)/python -m tpch_bench --scale $(SF) --plot .cache/tpch/tpch-sf$(SF).png
 
 FUZZ_SECONDS ?= 60
 .venv-fuzz/.done: requirements.lock pyproject.toml tools/venv.sh

