@@ -1,7 +1,8 @@
 """The project's catalog: import paths -> modules, and the columns of what only its settings can tell.
 
 `ProjectCatalog` implements the checker's `Catalog` over a project's folder, the installed plugins, files
-and `heddle.lock`. It never asks a service; what cannot be known offline is an open row and a warning.
+and `heddle.lock`. Of services it asks only the gateways of plugins on other hosts; what cannot be known
+offline is an open row and a warning.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from heddle.std.signatures import STD_MODULES
 if TYPE_CHECKING:
     from heddle.lockfile import LockFile
     from heddle.sdk.loader import LoadProblem
+    from heddle.udf_bridge.address import GatewayAddress
 
 ENTRY_POINTS = "heddle.plugins"
 PROJECT_FILE = "heddle-plugin.toml"
@@ -120,6 +122,8 @@ class ProjectCatalog:
     def _plugin(self, path: str) -> ModuleSignature | CatalogProblem:
         if path in self.project.plugins:
             return self._listed_plugin(path, self.project.root / self.project.plugins[path])
+        if path in self.project.remote_plugins:
+            return self._remote_plugin(path)
         from importlib.metadata import entry_points
 
         installed = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
@@ -128,7 +132,13 @@ class ProjectCatalog:
 
             module_name = installed[path].value.partition(":")[0]
             return load_installed(module_name, path, namespace=path).signature
-        known = [*self.project.plugins, *installed, *STD_MODULES, *(f"fhub/{n}" for n in connectors())]
+        known = [
+            *self.project.plugins,
+            *self.project.remote_plugins,
+            *installed,
+            *STD_MODULES,
+            *(f"fhub/{n}" for n in connectors()),
+        ]
         local = [f"./{name}" for name in _modules_in(self.folder)]
         if f"./{path}" in local:
             return CatalogProblem(
@@ -164,6 +174,30 @@ class ProjectCatalog:
             return describe_project(place, path, self.environ, self.notify)
         except ProjectError as error:
             return CatalogProblem("HD0412", "error", error.message, error.help)
+
+    def _remote_plugin(self, path: str) -> ModuleSignature | CatalogProblem:
+        """A plugin on another host: its gateway says what it offers, or said so the last time."""
+        from heddle.gateways import gateway_address
+        from heddle.secrets import Masker
+        from heddle.udf_bridge.describing import GatewayUnknownError, describe_gateway
+        from heddle.udf_bridge.transport import StepFailure
+
+        url, folder = self.project.remote_plugins[path].url, self.project.state_folder
+        address: GatewayAddress | StepFailure
+        try:
+            address = gateway_address(self.project, path, self.environ, Masker())
+        except StepFailure as failure:
+            address = failure
+        try:
+            return describe_gateway(path, address, url, folder, self.notify)
+        except GatewayUnknownError as error:
+            return CatalogProblem(
+                "HD0413",
+                "error",
+                f'nothing is known of the plugin "{path}": {error}',
+                "start `heddle plugin serve` there, or correct [plugins] in heddle.toml; what it offers is "
+                "remembered once it was reached",
+            )
 
     def _file_row(self, step: str, config: Mapping[str, ConfigData]) -> tuple[RowType, CatalogProblem | None]:
         from heddle.std.readers import ReaderError, describe

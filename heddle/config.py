@@ -51,6 +51,17 @@ class SecretSettings:
 
 
 @record(frozen=True, slots=True)
+class RemotePlugin:
+    """A plugin on another host. `token` is a reference to the environment or a secret; without one the
+    environment's own variable is asked. `authority` is a PEM file with the certificate that vouches for the
+    gateway's."""
+
+    url: str
+    token: ConfigData = None
+    authority: Path | None = None
+
+
+@record(frozen=True, slots=True)
 class Project:
     """`policy` is `[policy]` as a program would write it; `default_policy` reads it."""
 
@@ -58,6 +69,7 @@ class Project:
     name: str
     namespace: str
     plugins: Mapping[str, Path] = field(default_factory=dict)
+    remote_plugins: Mapping[str, RemotePlugin] = field(default_factory=dict)
     profiles: Mapping[str, Profile] = field(default_factory=dict)
     profile: Profile | None = None
     given: Mapping[str, str] = field(default_factory=dict)

@@ -22,6 +22,7 @@ from heddle.errors import ProgramError, StageError, UsageError
 from heddle.physical.events import Listener, RunStatus
 
 if TYPE_CHECKING:
+    from heddle.core.signature import ModuleSignature
     from heddle.frontend.prql.compiler import QueryCompiler
     from heddle.frontend.typed import ConfigData, Handler, TypedProgram
     from heddle.logical.explain import Explanation
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from heddle.resolving import ResolvedConfigs
     from heddle.secrets import Masker
     from heddle.std.sinks import Streams
+    from heddle.udf_bridge.address import GatewayAddress
     from heddle.udf_bridge.plugins import Plugins
     from heddle.udf_bridge.transport import StepTransport
 
@@ -160,7 +162,9 @@ class Engine:
             if self._own_plugins is None:
                 from heddle.udf_bridge.plugins import Plugins
 
-                self._own_plugins = Plugins((self._project.root,), self._environ, self._notify)
+                self._own_plugins = Plugins(
+                    (self._project.root,), self._environ, self._notify, self._gateway_address
+                )
             return self._own_plugins
 
     @cached_property
@@ -288,7 +292,14 @@ class Engine:
 
         if not any(isinstance(op, Step) for plan in plans for op in plan.ops.values()):
             return NoTransport()
-        return self.plugins.transport(inline=options.inline)
+        return self.plugins.transport(
+            inline=options.inline, holds_secret=lambda text: self.masker.mask(text) != text
+        )
+
+    def _gateway_address(self, module: ModuleSignature) -> GatewayAddress:
+        from heddle.gateways import gateway_address
+
+        return gateway_address(self._project, module.path, self._environ, self.masker)
 
     def _resolve(self, program: TypedProgram, plans: Sequence[LogicalPlan]) -> ResolvedConfigs:
         """The plain configs of all operators. Raises `ProgramError` for what cannot be had."""

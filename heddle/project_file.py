@@ -11,13 +11,22 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from heddle.config import FILE_NAME, SECRET_TIMEOUT_S, STATE_FOLDER, Profile, Project, SecretSettings
+from heddle.config import (
+    FILE_NAME,
+    SECRET_TIMEOUT_S,
+    STATE_FOLDER,
+    Profile,
+    Project,
+    RemotePlugin,
+    SecretSettings,
+)
 from heddle.core.config import describe
 from heddle.diagnostics import Diagnostic, Fix, Source, did_you_mean
 from heddle.frontend import ast
 from heddle.sizes import SIZE_HELP, parse_size
 from heddle.toml_places import KeyPath, KeyPlace, key_places
 from heddle.toml_problems import toml_problem
+from heddle.udf_bridge.address import URL_HELP, AddressError, parse_url
 
 if TYPE_CHECKING:
     from heddle.frontend.typed import ConfigData
@@ -61,6 +70,7 @@ class _ProjectReader:
             name=name,
             namespace=self.text(about, ("project", "namespace"), self.name, name),
             plugins=self.plugins(top.get("plugins", {})),
+            remote_plugins=self.remote_plugins(top.get("plugins", {})),
             profiles=self.profiles(top.get("profile", {})),
             memory_bytes=self.text(memory, ("memory", "budget"), self.size, None),
             state_folder=self.text(state, ("state", "folder"), self.path, self.root / STATE_FOLDER),
@@ -70,9 +80,48 @@ class _ProjectReader:
         )
 
     def plugins(self, value: object) -> dict[str, Path]:
+        """Those on this host: the values that are paths."""
         table = self.table(value, ("plugins",))
-        paths = {name: self.text(table, ("plugins", name), self.path, None) for name in table}
+        local = [name for name, item in table.items() if not _is_remote(item)]
+        paths = {name: self.text(table, ("plugins", name), self.path, None) for name in local}
         return {name: path for name, path in paths.items() if path is not None}
+
+    def remote_plugins(self, value: object) -> dict[str, RemotePlugin]:
+        """Those on other hosts: URLs, and tables with a `url`."""
+        if not isinstance(value, dict):
+            return {}
+        plugins = {name: self.remote_plugin(name, item) for name, item in value.items() if _is_remote(item)}
+        return {name: plugin for name, plugin in plugins.items() if plugin is not None}
+
+    def remote_plugin(self, name: str, value: object) -> RemotePlugin | None:
+        at = ("plugins", name)
+        if not isinstance(value, dict):
+            url = self.text({name: value}, at, self.url, None)
+            return RemotePlugin(url) if url is not None else None
+        table = self.table(value, at, ("url", "token", "authority"))
+        if "url" not in table:
+            self.report("HD0723", f"the plugin `{name}` has no `url`", at, URL_HELP)
+            return None
+        url = self.text(table, (*at, "url"), self.url, None)
+        authority = self.text(table, (*at, "authority"), self.path, None)
+        return RemotePlugin(url, self.token(table, (*at, "token")), authority) if url is not None else None
+
+    def token(self, table: Mapping[str, object], at: KeyPath) -> ConfigData:
+        value = table.get("token")
+        match value:
+            case None | {"env": str()} | {"secret": str()}:
+                return self.data(value, at) if value is not None else None
+            case _:
+                help = 'write `token = { secret = "NAME" }` or `token = { env = "NAME" }`'
+                self.wrong_kind(at, value, "a reference to a secret", help)
+                return None
+
+    def url(self, value: str, at: KeyPath) -> str | None:
+        try:
+            return str(parse_url(value))
+        except AddressError as error:
+            self.report("HD0723", f"the plugin's address cannot be used: {error}", at, URL_HELP)
+            return None
 
     def profiles(self, value: object) -> dict[str, Profile]:
         profiles: dict[str, Profile] = {}
@@ -230,6 +279,10 @@ class _ProjectReader:
 
     def place(self, at: KeyPath) -> KeyPlace:
         return self.places.get(at) or self.place(at[:-1])
+
+
+def _is_remote(value: object) -> bool:
+    return isinstance(value, dict) or (isinstance(value, str) and "://" in value)
 
 
 def _reference(kind: Literal["env", "secret"], name: str) -> ConfigData:

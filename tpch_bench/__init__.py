@@ -1,1 +1,6 @@
-"""Eight TPC-H queries as Heddle programs, their official SQL, and the data and answers to check them with."""
+"""TPC-H as Heddle programs, and what they are measured against.
+
+`queries/` has the 22 queries in PRQL, `sql/` their official SQL, `polars_queries` the same by hand in
+Polars, `mixed/` three pipelines with a Python step between two queries. `python -m tpch_bench` and
+`python -m tpch_bench.mixed` measure and check them.
+"""

@@ -32,6 +32,11 @@ class Query:
         return f"Q{self.number:02}"
 
     @property
+    def name(self) -> str:
+        """As it is called in tables and on the command line."""
+        return str(self.number)
+
+    @property
     def program(self) -> Path:
         return HERE / "queries" / f"q{self.number:02}.he"
 
@@ -42,13 +47,27 @@ class Query:
 
 QUERIES: tuple[Query, ...] = (
     Query(1, "pricing_summary"),
+    Query(2, "cheapest_suppliers"),
     Query(3, "shipping_priority"),
+    Query(4, "late_orders"),
     Query(5, "local_supplier_volume"),
     Query(6, "forecast"),
+    Query(7, "volume_shipping"),
+    Query(8, "market_share"),
+    Query(9, "profit_by_nation"),
     Query(10, "returned_items"),
+    Query(11, "important_stock"),
     Query(12, "late_lines"),
+    Query(13, "distribution"),
     Query(14, "promotion_effect"),
+    Query(15, "top_supplier"),
+    Query(16, "suppliers_of_kind"),
+    Query(17, "small_orders"),
+    Query(18, "large_volume_customers"),
     Query(19, "discounted_revenue"),
+    Query(20, "promotion_candidates"),
+    Query(21, "waiting_suppliers"),
+    Query(22, "opportunities"),
 )
 
 

@@ -1,4 +1,4 @@
-"""`heddle plugin`: make, list, describe, build and test plugins."""
+"""`heddle plugin`: make, list, describe, build, test and serve plugins."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _NAME = re.compile(r"[a-z][a-z0-9-]*")
 
 @click.group()
 def plugin() -> None:
-    """Make, list, describe, build and test plugins: steps in Python, Go, Rust or Node."""
+    """Make, list, describe, build, test and serve plugins: steps in Python, Go, Rust or Node."""
 
 
 @plugin.command()
@@ -128,6 +128,47 @@ def test(path: str, as_json: bool) -> int:
     if not as_json:
         click.echo(f"{counted(passed, 'case')} passed, {failed} failed", err=True)
     return 1 if failed else 0
+
+
+@plugin.command()
+@click.argument("path", metavar="PLUGIN")
+@click.option(
+    "--listen",
+    default="127.0.0.1:7070",
+    show_default=True,
+    metavar="HOST:PORT",
+    help="Where to listen; port 0 takes a free one.",
+)
+@click.option(
+    "--token-file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A file of mode 600 with the token that engines must have; needed unless HOST is this one only.",
+)
+@click.option(
+    "--tls-cert", "certificate", type=click.Path(path_type=Path), metavar="FILE", help="A PEM certificate."
+)
+@click.option("--tls-key", "key", type=click.Path(path_type=Path), metavar="FILE", help="Its PEM key.")
+@color_option
+def serve(
+    path: str, listen: str, token_file: Path | None, certificate: Path | None, key: Path | None
+) -> None:
+    """Serve a plugin of this host to engines on other hosts, over Arrow Flight.
+
+    PLUGIN may be an import path, a Python file, or a plugin project's folder. ^C or SIGTERM ends it once
+    the calls under way are done. What the plugin writes appears on stderr.
+    """
+    from heddle.cli.interrupt import until_interrupted
+    from heddle.config import load_project
+    from heddle.plugin_tools import ServeOptions, serving
+
+    project, _ = load_project(Path.cwd() / "program.he")
+    options = ServeOptions(listen, token_file, certificate, key)
+    with serving(project, path, options, os.environ, notice) as url:
+        with until_interrupted() as wait:
+            click.echo(f"serving {path} on {url}", err=True)
+            wait()
+        click.echo("ending: the calls under way are finished first (^C again leaves at once)", err=True)
 
 
 def _copy_template(folder: Path, language: str) -> None:

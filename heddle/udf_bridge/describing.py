@@ -1,11 +1,13 @@
-"""What a plugin project offers: asked of its process once for each version of its code, then remembered.
+"""What a plugin offers whose signatures only its process knows: asked of it, then remembered.
 
-The answer is kept beside the build (`.heddle/description-HASH.pb`), so that checking a program starts no
-process unless the plugin has changed.
+A project's answer is kept beside its build (`.heddle/description-HASH.pb`), so that checking a program starts
+no process unless the plugin has changed. A gateway is asked each time; what it said last stands in for it
+while it cannot be reached.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,6 +18,7 @@ from google.protobuf.message import DecodeError
 from heddle.core.signature import ModuleSignature
 from heddle.core.wire.description import DescriptionError, decode_module
 from heddle.core.wire.plugin_pb2 import DescribeResponse
+from heddle.udf_bridge.address import GatewayAddress
 from heddle.udf_bridge.project import STATE_FOLDER, PluginProject, ProjectError, read_project
 from heddle.udf_bridge.transport import StepFailure
 
@@ -60,6 +63,51 @@ def build_project(project: PluginProject, code_hash: str, notify: Notify) -> Non
         project.ensure_built(code_hash)
 
 
+class GatewayUnknownError(Exception):
+    """A gateway that cannot be asked and was never asked before; the message says why."""
+
+
+def describe_gateway(
+    path: str, address: GatewayAddress | StepFailure, url: str, folder: Path, notify: Notify
+) -> ModuleSignature:
+    """The signature of what is served at `url`, under an import path; answers are kept in `folder`.
+
+    `address` is a failure when the gateway cannot be asked at all. Raises `GatewayUnknownError`.
+    """
+    from heddle.udf_bridge.flight import GatewayClient
+    from heddle.udf_bridge.lane_call import PluginLostError
+
+    kept = folder / f"gateway-{hashlib.sha256(url.encode()).hexdigest()[:16]}.pb"
+    try:
+        if isinstance(address, StepFailure):
+            raise address
+        client = GatewayClient(path, address, "")
+        try:
+            description, code_hash = client.describe()
+        finally:
+            client.close()
+    except (StepFailure, PluginLostError) as error:
+        remembered = _remembered(kept)
+        if remembered is None:
+            raise GatewayUnknownError(str(error)) from error
+        notify(f"{error}; what `{path}` offered the last time is used")
+        description, code_hash = remembered
+    else:
+        _write(kept, code_hash.encode() + b"\n" + description.SerializeToString())
+    try:
+        return decode_module(description, path, code_hash, url)
+    except DescriptionError as error:
+        raise GatewayUnknownError(f"{url} describes `{path}` wrongly: {error}") from error
+
+
+def _remembered(file: Path) -> tuple[DescribeResponse, str] | None:
+    try:
+        code_hash, _, description = file.read_bytes().partition(b"\n")
+        return DescribeResponse.FromString(description), code_hash.decode("ascii")
+    except (OSError, DecodeError, UnicodeDecodeError):
+        return None
+
+
 def _asked(project: PluginProject, code_hash: str, environ: Mapping[str, str]) -> DescribeResponse:
     from heddle.udf_bridge.hosts import PluginHosts
 
@@ -82,10 +130,14 @@ def _kept(file: Path) -> DescribeResponse | None:
 
 
 def _keep(file: Path, description: DescribeResponse) -> None:
-    file.parent.mkdir(exist_ok=True)
-    partial = file.with_suffix(f".{os.getpid()}")
-    partial.write_bytes(description.SerializeToString())
-    partial.replace(file)
+    _write(file, description.SerializeToString())
     others = sorted(file.parent.glob("description-*.pb"), key=lambda f: f.stat().st_mtime, reverse=True)
     for old in others[DESCRIPTIONS_MAX:]:
         old.unlink(missing_ok=True)
+
+
+def _write(file: Path, content: bytes) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_suffix(f".{os.getpid()}")
+    partial.write_bytes(content)
+    partial.replace(file)

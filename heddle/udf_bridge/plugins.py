@@ -1,7 +1,7 @@
 """The plugins of an engine: its processes, the merging of calls to them, and the transports of its runs.
 
-Steps of `std` run in the engine's own process, all others in plugins'; a run may ask for its Python steps
-inline.
+Steps of `std` run in the engine's own process, those of a plugin that is served elsewhere behind its gateway,
+all others in plugin processes; a run may ask for its Python steps inline.
 """
 
 from __future__ import annotations
@@ -16,39 +16,52 @@ from typing import TYPE_CHECKING, Final
 
 from heddle.core.private_folder import PrivateFolder
 from heddle.core.signature import ModuleSignature
+from heddle.udf_bridge.address import is_elsewhere
 from heddle.udf_bridge.inline import InlineTransport
 from heddle.udf_bridge.transport import Reporter, StepBinding, StepFailure, StepSession, StepTransport
 
 if TYPE_CHECKING:
+    from heddle.udf_bridge.address import GatewayAddress
+    from heddle.udf_bridge.flight import Addresses, GatewayClients
     from heddle.udf_bridge.hosts import PluginHosts
     from heddle.udf_bridge.launch import Launch
     from heddle.udf_bridge.merging import Mergers
+    from heddle.udf_bridge.unprotected import HoldsSecret
 
 STANDARD: Final = "std/"
 
 _numbers = count(1)
 
 
+def no_gateways(module: ModuleSignature) -> GatewayAddress:
+    """The addresses of an engine whose plugins are all here."""
+    raise StepFailure(f"nothing says how {module.origin} is reached", "PluginStartError", "")
+
+
 class Plugins:
-    """`roots` are folders whose modules Python code may import. Close it with the engine. Thread-safe."""
+    """`roots` are folders whose modules Python code may import; `addresses` says where the plugins on other
+    hosts are. Close it with the engine. Thread-safe."""
 
     def __init__(
         self,
         roots: Sequence[Path] = (),
         environ: Mapping[str, str] = os.environ,
         notify: Callable[[str], None] = lambda line: None,
+        addresses: Addresses = no_gateways,
     ) -> None:
         self._roots = tuple(roots)
         self._environ = environ
         self._notify = notify
+        self._addresses = addresses
         self._lock = threading.Lock()
         self._hosts: PluginHosts | None = None
         self._mergers: Mergers | None = None
+        self._clients: GatewayClients | None = None
         self._bundles: PrivateFolder | None = None
 
-    def transport(self, *, inline: bool) -> StepTransport:
+    def transport(self, *, inline: bool, holds_secret: HoldsSecret = lambda text: False) -> StepTransport:
         """The transport of one run; with `inline` its Python steps run in this process."""
-        return RoutedTransport(self, inline=inline)
+        return RoutedTransport(self, inline=inline, holds_secret=holds_secret)
 
     def remote(self) -> StepTransport:
         """The transport to plugin processes."""
@@ -57,6 +70,16 @@ class Plugins:
         hosts, mergers = self._started()
         return RemoteTransport(hosts, mergers, self.launch)
 
+    def elsewhere(self, holds_secret: HoldsSecret) -> StepTransport:
+        """The transport to gateways on other hosts."""
+        from heddle.udf_bridge.flight import FlightTransport, GatewayClients
+
+        _, mergers = self._started()
+        with self._lock:
+            if self._clients is None:
+                self._clients = GatewayClients()
+            return FlightTransport(self._clients, mergers, self._addresses, holds_secret)
+
     def hosts(self) -> PluginHosts:
         return self._started()[0]
 
@@ -64,6 +87,8 @@ class Plugins:
         """How the process of a module is started. Raises `StepFailure` when its code has gone."""
         from heddle.udf_bridge.launch import python_launch
 
+        if is_elsewhere(module):
+            raise StepFailure(f"the plugin `{module.path}` runs at {module.origin}", "PluginStartError", "")
         if is_project(module):
             return self._project_launch(module)
         return python_launch(module, self._roots, self._bundle(module))
@@ -72,7 +97,10 @@ class Plugins:
         """End all processes and remove what was kept for them."""
         with self._lock:
             hosts, self._hosts, self._mergers = self._hosts, None, None
+            clients, self._clients = self._clients, None
             bundles, self._bundles = self._bundles, None
+        if clients is not None:
+            clients.close()
         if hosts is not None:
             hosts.close()
         if bundles is not None:
@@ -134,15 +162,22 @@ class Plugins:
 class RoutedTransport:
     """The transport of one run: each step to where its module says."""
 
-    def __init__(self, plugins: Plugins, *, inline: bool) -> None:
+    def __init__(self, plugins: Plugins, *, inline: bool, holds_secret: HoldsSecret) -> None:
         self._plugins = plugins
+        self._holds_secret = holds_secret
         self._inline_all = inline
         self._inline = InlineTransport()
         self._remote: StepTransport | None = None
+        self._elsewhere: StepTransport | None = None
         self._lock = threading.Lock()
 
     def open(self, binding: StepBinding, report: Reporter) -> StepSession:
         module = binding.module
+        if is_elsewhere(module):
+            with self._lock:
+                if self._elsewhere is None:
+                    self._elsewhere = self._plugins.elsewhere(self._holds_secret)
+            return self._elsewhere.open(binding, report)
         if module.path.startswith(STANDARD) or (self._inline_all and not is_project(module)):
             return self._inline.open(binding, report)
         with self._lock:
@@ -151,8 +186,9 @@ class RoutedTransport:
         return self._remote.open(binding, report)
 
     def close(self) -> None:
-        if self._remote is not None:
-            self._remote.close()
+        for transport in (self._remote, self._elsewhere):
+            if transport is not None:
+                transport.close()
         self._inline.close()
 
 

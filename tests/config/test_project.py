@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from heddle.config import default_policy, load_project
+from heddle.config import RemotePlugin, default_policy, load_project
 from heddle.diagnostics import Diagnostic
 from heddle.engine import Engine
 from heddle.errors import UsageError
@@ -47,6 +47,18 @@ timeout = 5
 """
 
 
+REMOTE = """\
+[plugins]
+"local" = "steps.py"
+"scoring" = "grpc://worker:7070/"
+"checked" = { url = "grpc+tls://worker:7071", token = { secret = "TOKEN" }, authority = "ca.pem" }
+
+[plugins."other"]
+url = "grpc://127.0.0.1:7072"
+token = { env = "OTHER_TOKEN" }
+"""
+
+
 def write(folder: Path, text: str) -> Path:
     (folder / "heddle.toml").write_text(text)
     return folder / "program.he"
@@ -54,6 +66,34 @@ def write(folder: Path, text: str) -> Path:
 
 def problems(folder: Path, text: str) -> list[Diagnostic]:
     return list(load_project(write(folder, text))[1])
+
+
+def test_plugins_on_other_hosts(tmp_path: Path) -> None:
+    project, found = load_project(write(tmp_path, REMOTE))
+    assert found == ()
+    assert project.plugins == {"local": tmp_path / "steps.py"}
+    assert project.remote_plugins == {
+        "scoring": RemotePlugin("grpc://worker:7070"),
+        "checked": RemotePlugin("grpc+tls://worker:7071", SecretRef("TOKEN"), tmp_path / "ca.pem"),
+        "other": RemotePlugin("grpc://127.0.0.1:7072", EnvRef("OTHER_TOKEN")),
+    }
+
+
+@pytest.mark.parametrize(
+    ("entry", "code", "message"),
+    [
+        ('"http://worker:7070"', "HD0723", "does not begin with `grpc://` or `grpc+tls://`"),
+        ('"grpc://worker"', "HD0723", "`worker` is not HOST:PORT"),
+        ('{ token = { env = "T" } }', "HD0723", "the plugin `p` has no `url`"),
+        ('{ url = "grpc://h:1", token = "abc" }', "HD0722", "a reference to a secret is expected"),
+        ('{ url = "grpc://h:1", tokn = { env = "T" } }', "HD0721", "has no key `tokn`"),
+        ('{ url = "grpc://h:1", authority = "" }', "HD0723", "`authority` has no path"),
+    ],
+)
+def test_addresses_that_cannot_be_used(tmp_path: Path, entry: str, code: str, message: str) -> None:
+    [problem] = problems(tmp_path, f"[plugins]\np = {entry}\n")
+    assert problem.code == code
+    assert message in problem.message
 
 
 def test_everything_is_read(tmp_path: Path) -> None:

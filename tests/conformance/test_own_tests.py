@@ -15,7 +15,10 @@ COMMANDS = {
     "go lint": ("go", 'go vet ./... && test -z "$(gofmt -l .)"'),
     "rust tests": ("rust", "cargo test --quiet"),
     "rust lint": ("rust", "cargo fmt --all --check"),
-    "node tests": ("node", "npm ci --no-audit --no-fund --silent && npm run --silent build && npm test --silent"),
+    "node tests": (
+        "node",
+        "npm ci --no-audit --no-fund --silent && npm run --silent build && npm test --silent",
+    ),
 }
 
 
