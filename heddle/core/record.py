@@ -12,10 +12,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field
-from functools import cache
 from inspect import get_annotations
 from threading import RLock
-from types import CodeType, FunctionType
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 __all__ = ["record"]
@@ -84,26 +83,8 @@ class _AtFirstUse:
 _MAKING = RLock()
 
 
-def _init(cls: type, given: Mapping[str, Any]) -> Any:
+def _init(cls: type, given: Mapping[str, Any]) -> FunctionType:
     """The `__init__` that one would write by hand. `given` are defaults or fields, by name."""
-    qualname = f"{cls.__qualname__}.__init__"
-    if hasattr(cls, "__post_init__") or any(isinstance(value, Field) for value in given.values()):
-        return _compiled_init(cls, given, qualname)
-    names = tuple(given)
-    code = _assignments(len(names))
-    own = code.replace(co_varnames=("self", *names), co_names=names, co_qualname=qualname)
-    return FunctionType(own, {}, "__init__", tuple(v for v in given.values() if v is not MISSING))
-
-
-@cache
-def _assignments(count: int) -> CodeType:
-    """The code of every `__init__` that only assigns: renaming its variables is faster than compiling."""
-    names = [f"field_{number}" for number in range(count)]
-    return _function(names, [f"self.{name} = {name}" for name in names], {}).__code__
-
-
-def _compiled_init(cls: type, given: Mapping[str, Any], qualname: str) -> FunctionType:
-    """For defaults that are made anew, fields that are no parameters, and `__post_init__`."""
     known: dict[str, Any] = {"_missing": MISSING}
     parameters: list[str] = []
     body: list[str] = []
@@ -121,15 +102,10 @@ def _compiled_init(cls: type, given: Mapping[str, Any], qualname: str) -> Functi
             body.append(f"self.{name} = " + (f"_make_{name}()" if made else f"_default_{name}"))
     if hasattr(cls, "__post_init__"):
         body.append("self.__post_init__()")
-    init = _function(parameters, body, known)
-    init.__qualname__ = qualname
-    return init
-
-
-def _function(parameters: list[str], body: list[str], known: dict[str, Any]) -> FunctionType:
     lines = "\n ".join(body or ["pass"])
     exec(f"def __init__({', '.join(['self', *parameters])}):\n {lines}", known)
     init: FunctionType = known["__init__"]
+    init.__qualname__ = f"{cls.__qualname__}.__init__"
     return init
 
 

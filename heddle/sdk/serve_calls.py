@@ -289,7 +289,7 @@ def _protocol(message: str) -> StepError:
 
 
 def _cancelled() -> StepError:
-    return StepError("cancelled", "the call was cancelled", "Cancelled")
+    return StepError("cancelled", "the call was cancelled", "CancelledError")
 
 
 def _forget_frames(error: BaseException) -> None:

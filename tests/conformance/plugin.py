@@ -166,6 +166,8 @@ class Cancel:
 
     def on_cancel(self, wake: Callable[[], None]) -> Callable[[], None]:
         self.wakers.append(wake)
+        if self.cancelled:
+            wake()
         return lambda: self.wakers.remove(wake)
 
     def cancel(self) -> None:

@@ -105,7 +105,8 @@ def test_cancellation(plugin: Conformance) -> None:
     cancel.cancel()
     caller.join(20)
     assert not caller.is_alive()
-    assert [e.error_type for e in errors] == ["CancelledError"]
+    # Where the cancellation was faster than the call, the SDK says it, not the step.
+    assert [e.error_type.removesuffix("Error") for e in errors] == ["Cancelled"]
     assert plugin.pid == pid
 
 

@@ -171,7 +171,10 @@ test("a call is cancelled over the control channel, also before it came", async 
   assert.deepEqual([failure?.kind, failure?.errorType], [wire.Failure_Kind.CANCELLED, "CancelledError"]);
   await plugin.ask("cancel", { callId: 78n });
   const early = await lane.call(binding, { callId: 78n, batch: inline(numbered(1)) });
-  assert.equal(early.failure?.kind, wire.Failure_Kind.CANCELLED);
+  assert.deepEqual(
+    [early.failure?.kind, early.failure?.errorType],
+    [wire.Failure_Kind.CANCELLED, "CancelledError"],
+  );
 });
 
 test("a lane that is closed in mid-call cancels it", async () => {

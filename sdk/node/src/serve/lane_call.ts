@@ -135,7 +135,8 @@ export class LaneCall implements Listener {
       const control = calls.begin(begin.callId, this);
       this.#control = control;
       try {
-        if (control.cancelled) throw new FailureError("cancelled", new CancelledError().message, "Cancelled");
+        if (control.cancelled)
+          throw new FailureError("cancelled", new CancelledError().message, "CancelledError");
         const output = new CallOutput(this.#lane, segments, begin.grant?.segment, (size) => this.#need(size));
         await binding.step.call(this.#info(binding.base), control, input, (table, whole) => {
           if (whole) return output.send(table, true, isOneBatch ? input : undefined);
