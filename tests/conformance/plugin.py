@@ -10,10 +10,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import grpc
 import pyarrow as pa
 
 from heddle.core.config import ConfigValue, convert_fields
 from heddle.core.signature import ModuleSignature
+from heddle.core.wire import plugin_pb2 as wire
 from heddle.udf_bridge.describing import build_project, describe_project
 from heddle.udf_bridge.hosts import Host, PluginHosts
 from heddle.udf_bridge.merging import Mergers
@@ -93,6 +95,16 @@ class Conformance:
     @property
     def pid(self) -> int:
         return self.host.connection().process.pid
+
+    def in_call(self) -> bool:
+        """Whether a call has reached the plugin; one that has but one thread does not answer in a call."""
+        control = self.host.connection().control
+        try:
+            return control.call(wire.HealthRequest(), wire.HealthResponse, 1.0).calls > 0
+        except grpc.RpcError as error:
+            if error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED:
+                raise
+            return True
 
     def session(
         self,

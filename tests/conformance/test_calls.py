@@ -101,7 +101,7 @@ def test_cancellation(plugin: Conformance) -> None:
 
     caller = threading.Thread(target=call)
     caller.start()
-    wait_until(lambda: plugin.host.connection().calls > 0, "the call")
+    wait_until(plugin.in_call, "the call")
     cancel.cancel()
     caller.join(20)
     assert not caller.is_alive()

@@ -50,7 +50,7 @@ class Caller(threading.Thread):
 def test_kill_in_mid_call(fresh_plugin: Conformance) -> None:
     pid = fresh_plugin.pid
     caller = Caller(fresh_plugin.session("hang"))
-    wait_until(lambda: fresh_plugin.host.connection().calls == 1, "the call")
+    wait_until(fresh_plugin.in_call, "the call")
     os.kill(pid, signal.SIGKILL)
     failure = caller.ended().failure
     assert failure is not None
@@ -71,7 +71,7 @@ def test_a_crash_does_not_hurt_others(fresh_plugin: Conformance) -> None:
     """A call that went down with another's crash is made again, where that does no harm."""
     told = Told()
     sleeper = Caller(fresh_plugin.session("sleep", {"seconds": 1.0}, told=told))
-    wait_until(lambda: fresh_plugin.host.connection().calls == 1, "the call")
+    wait_until(fresh_plugin.in_call, "the call")
     with pytest.raises(StepFailure):
         fresh_plugin.call("crash", ROWS)
     assert sleeper.ended().output == ROWS
