@@ -22,7 +22,8 @@ from heddle.frontend.typed import ParamBinding, Policy
 class Draft:
     """`number` is the order of making; `row` is None for a sink without output, and open while unknown.
 
-    `poisoned`: the row is open because of a reported mistake.
+    `poisoned`: the row is open because of a reported mistake. `unsettled`: it is open because a parameter,
+    such as a file's path, has no value yet.
     """
 
     number: int
@@ -30,6 +31,7 @@ class Draft:
     span: Span
     row: RowType | None = field(default=OPEN_ROW, init=False)
     poisoned: bool = field(default=False, init=False)
+    unsettled: bool = field(default=False, init=False)
 
     @property
     def key(self) -> str:

@@ -85,6 +85,11 @@ class Parameters:
         """Settings with the values of those parameters that have one."""
         return {name: self._value(value) for name, value in settings.items()}
 
+    def lack_in(self, settings: Mapping[str, ConfigData]) -> bool:
+        """Whether a setting waits for a parameter's value."""
+        names = (name for value in settings.values() for name in _references(value))
+        return any(name not in self._found or not self._found[name].bound for name in names)
+
     def _value(self, value: ConfigData) -> ConfigData:
         parameter = self._found.get(value.name) if isinstance(value, ParamRef) else None
         return value if parameter is None or not parameter.bound else parameter.value

@@ -33,6 +33,9 @@ from heddle.frontend.typed import ERROR_FRAME_ROW
 OF_OPEN_ROWS: Final = frozenset({"HD0615", "HD0616"})
 """Findings that say that the columns of an input are not known."""
 
+OF_UNSETTLED_ROWS: Final = frozenset({"HD0603", "HD0615", "HD0620"})
+"""Mistakes that known columns may clear up: which side of a join has a name, what both sides have."""
+
 
 class RowTyping:
     """`ordered` are the typed drafts, inputs before readers: the order of the program's nodes."""
@@ -132,8 +135,10 @@ class RowTyping:
         if call.signature.output_from_config:
             inferred = OPEN_ROW if call.broken else self._infer(call, input_row)
         draft.row = output_row(call, input_row, inferred)
-        below_poisoned = below is not None and below.poisoned
-        draft.poisoned = (call.broken or below_poisoned) and draft.row is not None and draft.row.open
+        if draft.row is not None and draft.row.open:
+            draft.poisoned = call.broken or (below is not None and below.poisoned)
+            waits = inferred is not None and self._parameters.lack_in(call.settings.values)
+            draft.unsettled = waits or (below is not None and below.unsettled)
 
     def _infer(self, call: ResolvedCall, input_row: RowType | None) -> RowType:
         settings = call.settings
@@ -179,10 +184,16 @@ class RowTyping:
 
     def _take(self, draft: QueryDraft, result: CompiledQuery | FailedQuery) -> None:
         poisoned = any(below.poisoned for below in inputs_of(draft))
-        self._report.extend(d for d in result.diagnostics if not (poisoned and d.code in OF_OPEN_ROWS))
+        unsettled = any(below.unsettled for below in inputs_of(draft))
         if isinstance(result, FailedQuery):
             draft.row, draft.poisoned = OPEN_ROW, True
+            if unsettled and all(d.code in OF_UNSETTLED_ROWS for d in result.diagnostics):
+                draft.unsettled, draft.late, draft.read = True, True, inputs_of(draft)
+                return
+        self._report.extend(d for d in result.diagnostics if not (poisoned and d.code in OF_OPEN_ROWS))
+        if isinstance(result, FailedQuery):
             return
+        draft.unsettled = unsettled and result.row.open
         draft.poisoned = poisoned and result.row.open
         draft.sql, draft.prql, draft.row = result.sql, result.prql, result.row
         draft.late, draft.reduces = result.late, result.reduces

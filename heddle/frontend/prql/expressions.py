@@ -1,9 +1,11 @@
-"""Expressions of a resolved query as DataFusion SQL.
+"""Expressions of a resolved query as SQL that DataFusion and, where they have the same functions, DuckDB
+take to mean the same.
 
 A document's expression enters and leaves as a flat list of SQL fragments and column references (an
-s-string of prqlc), which prqlc then places. So the meaning of operators and functions is decided here,
-for DataFusion, and no expression is too deep for prqlc. What has operands stands in parentheses, because
-prqlc puts expressions into each other.
+s-string of prqlc), which prqlc then places. So the meaning of operators and functions is decided here, and
+no expression is too deep for prqlc. What has operands stands in parentheses, because prqlc puts expressions
+into each other. A number with an exponent is a float in both engines; without one, `0.1` is a decimal in
+DuckDB.
 """
 
 from __future__ import annotations
@@ -29,16 +31,29 @@ AGGREGATES: Final = frozenset(
 UNSIGNED: Final = frozenset(("std.rank", "std.rank_dense", "std.row_number"))
 """Functions that count in unsigned numbers in DataFusion; Heddle's `int` is signed."""
 
-_TEMPLATES: Final = {
-    "std.mul": "({0} * {1})",
-    "std.div_f": "({0} * 1.0 / {1})",
-    "std.mod": "({0} % {1})",
-    "std.add": "({0} + {1})",
-    "std.sub": "({0} - {1})",
+DATE_PARTS: Final = {
+    **{part: part for part in ("year", "quarter", "month", "week", "day", "hour", "minute", "second")},
+    "weekday": "isodow",
+    "day_of_year": "doy",
+}
+"""Functions `date.…` that PRQL does not have, and SQL's name of the part; weeks and weekdays are ISO's."""
+
+_OF_FLOATS: Final = frozenset(("std.average", "std.stddev"))
+"""Aggregates that compute in floats; of a decimal, one engine would give a decimal and one a float."""
+
+_COMPARISONS: Final = {
     "std.gt": "({0} > {1})",
     "std.lt": "({0} < {1})",
     "std.gte": "({0} >= {1})",
     "std.lte": "({0} <= {1})",
+}
+
+_TEMPLATES: Final = {
+    "std.mul": "({0} * {1})",
+    "std.div_f": "({0} * 1.0e0 / {1})",
+    "std.mod": "({0} % {1})",
+    "std.add": "({0} + {1})",
+    "std.sub": "({0} - {1})",
     "std.and": "({0} AND {1})",
     "std.or": "({0} OR {1})",
     "std.neg": "(-{0})",
@@ -52,7 +67,7 @@ _TEMPLATES: Final = {
     "std.math.exp": "EXP({0})",
     "std.math.ln": "LN({0})",
     "std.math.log10": "LOG10({0})",
-    "std.math.log": "LOG({0}, {1})",
+    "std.math.log": "(LOG10({1}) / LOG10({0}))",
     "std.math.sqrt": "SQRT({0})",
     "std.math.degrees": "DEGREES({0})",
     "std.math.radians": "RADIANS({0})",
@@ -66,9 +81,9 @@ _TEMPLATES: Final = {
     "std.math.round": "ROUND({1}, {0})",
     "std.text.lower": "LOWER({0})",
     "std.text.upper": "UPPER({0})",
-    "std.text.ltrim": "LTRIM({0})",
-    "std.text.rtrim": "RTRIM({0})",
-    "std.text.trim": "TRIM({0})",
+    "std.text.ltrim": "LTRIM({0}, ' ')",
+    "std.text.rtrim": "RTRIM({0}, ' ')",
+    "std.text.trim": "TRIM(BOTH ' ' FROM {0})",
     "std.text.length": "CAST(CHARACTER_LENGTH({0}) AS BIGINT)",
     "std.text.extract": "SUBSTR({2}, {0}, {1})",
     "std.text.replace": "REPLACE({2}, {0}, {1})",
@@ -78,19 +93,22 @@ _TEMPLATES: Final = {
     "std.date.now": "NOW()",
     "std.date.to_text": "TO_CHAR({1}, {0})",
     "std.date.trunc": "DATE_TRUNC({0}, {1})",
+    **{
+        f"std.date.{name}": f"CAST(DATE_PART('{part}', {{0}}) AS BIGINT)" for name, part in DATE_PARTS.items()
+    },
 }
 
 _WHOLE_QUOTIENT: Final = "(({0} / {1}) - (({0} / {1}) % 1))"
 _WHOLE_QUOTIENT_OF_LONG: Final = "TRUNC({0} / {1})"
 _REPEATED_MAX: Final = 64
 
-_DAY: Final = "CAST(CAST({0} AS DATE) AS INT)"
+_DAY: Final = "(CAST({0} AS DATE) - DATE '1970-01-01')"
 _EPOCH: Final = "FLOOR(DATE_PART('epoch', {0}) / %s)"
 _DATE_POINTS: Final = {
     "year": "DATE_PART('year', {0})",
     "quarter": "(DATE_PART('year', {0}) * 4 + DATE_PART('quarter', {0}))",
     "month": "(DATE_PART('year', {0}) * 12 + DATE_PART('month', {0}))",
-    "week": f"FLOOR(({_DAY} + 3) / 7.0)",
+    "week": f"FLOOR(({_DAY} + 3) / 7.0e0)",
     "day": _DAY,
     "hour": _EPOCH % "3600",
     "minute": _EPOCH % "60",
@@ -114,6 +132,7 @@ TYPES: Final = {
 
 _UTC: Final = "ARROW_CAST({0}, 'Timestamp(Microsecond, Some(\"UTC\"))')"
 _TIME: Final = "ARROW_CAST({0}, 'Time64(Microsecond)')"
+_PLAIN_MAX: Final = 1e9
 _HOLE: Final = r"\{(\d)\}"
 
 
@@ -127,10 +146,27 @@ def as_sql(expression: Doc) -> Doc:
     return {"kind": {"SString": _joined(render(expression))}, "span": expression.get("span")}
 
 
+def as_value(expression: Doc) -> Doc:
+    """As `as_sql`; a number that stands alone gets a type, or `GROUP BY` takes it for a column's place."""
+    literal = expression["kind"].get("Literal")
+    if isinstance(literal, dict) and "Integer" in literal:
+        sql = [_sql(f"CAST({literal['Integer']} AS BIGINT)")]
+        return {"kind": {"SString": sql}, "span": expression.get("span")}
+    return as_sql(expression)
+
+
 def with_rendered_arguments(expression: Doc) -> Doc:
     operator = expression["kind"]["Operator"]
-    arguments = [a if "Literal" in a["kind"] else as_sql(a) for a in operator["args"]]
+    arguments = [a if "Integer" in (a["kind"].get("Literal") or ()) else as_sql(a) for a in operator["args"]]
+    if operator["name"] in _OF_FLOATS:
+        arguments = [_as_float(a) for a in operator["args"]]
     return {**expression, "kind": {"Operator": {**operator, "args": arguments}}}
+
+
+def _as_float(expression: Doc) -> Doc:
+    """A product, and not a cast, because it is refused for what is no number."""
+    pieces = fill("({0} * 1.0e0)", [render(expression)])
+    return {"kind": {"SString": _joined(pieces)}, "span": expression.get("span")}
 
 
 def render(expression: Doc) -> Pieces:
@@ -151,6 +187,8 @@ def render(expression: Doc) -> Pieces:
 def _operator(name: str, args: list[Doc], expression: Doc) -> Pieces:
     if name in _SPECIAL:
         return _SPECIAL[name](args)
+    if name in _COMPARISONS:
+        return fill(_COMPARISONS[name], [_compared(a) for a in args])
     if name in _TEMPLATES:
         return fill(_TEMPLATES[name], [render(a) for a in args])
     return [{"Expr": {"expr": with_rendered_arguments(expression), "format": None}}]
@@ -174,7 +212,18 @@ def _equality(args: list[Doc], *, negated: bool) -> Pieces:
         left, right = right, left
     if _is_null(right):
         return fill("({0} IS NOT NULL)" if negated else "({0} IS NULL)", [render(left)])
-    return fill("({0} <> {1})" if negated else "({0} = {1})", [render(left), render(right)])
+    return fill("({0} <> {1})" if negated else "({0} = {1})", [_compared(left), _compared(right)])
+
+
+def _compared(expression: Doc) -> Pieces:
+    """An operand of a comparison. A plain `0.05` is compared exactly with decimals, and with statistics of
+    files, where a float would make floats of the column."""
+    literal = expression["kind"].get("Literal")
+    if isinstance(literal, dict) and "Float" in literal and abs(literal["Float"]) < _PLAIN_MAX:
+        text = repr(float(literal["Float"]))
+        if "e" not in text:
+            return [_sql(text if literal["Float"] >= 0 else f"({text})")]
+    return render(expression)
 
 
 def _whole_division(args: list[Doc]) -> Pieces:
@@ -204,15 +253,18 @@ def _concat(args: list[Doc]) -> Pieces:
     return [_sql("CONCAT"), *_listed(items)]
 
 
-def _listed(items: list[Doc]) -> Pieces:
+def _listed(items: list[Doc], item_of: Callable[[Doc], Pieces] | None = None) -> Pieces:
     pieces = [_sql("(")]
     for i, item in enumerate(items):
-        pieces += [_sql(", "), *render(item)] if i else render(item)
+        rendered = (item_of or render)(item)
+        pieces += [_sql(", "), *rendered] if i else rendered
     return [*pieces, _sql(")")]
 
 
 def _in_array(args: list[Doc]) -> Pieces:
-    return [_sql("("), *render(args[0]), _sql(" IN "), *render(args[1]), _sql(")")]
+    items = args[1]["kind"].get("Array")
+    listed = render(args[1]) if items is None else _listed(items, _compared)
+    return [_sql("("), *_compared(args[0]), _sql(" IN "), *listed, _sql(")")]
 
 
 def _cast(args: list[Doc]) -> Pieces:
@@ -229,7 +281,7 @@ def _cast(args: list[Doc]) -> Pieces:
 def _date_difference(args: list[Doc]) -> Pieces:
     point = _DATE_POINTS.get(word_of(args[0]).lower(), _DATE_POINTS["day"])
     start, end = fill(point, [render(args[1])]), fill(point, [render(args[2])])
-    return [_sql("CAST(("), *end, _sql(" - "), *start, _sql(") AS BIGINT)")]
+    return [_sql("CAST(FLOOR("), *end, _sql(" - "), *start, _sql(") AS BIGINT)")]
 
 
 def word_of(expression: Doc) -> str:
@@ -260,7 +312,7 @@ def literal_sql(literal: Any) -> str:
         case "Integer":
             return str(value) if value >= 0 else f"({value})"
         case "Float":
-            return repr(float(value))
+            return _float_sql(float(value))
         case "Boolean":
             return "TRUE" if value else "FALSE"
         case "Date":
@@ -273,6 +325,12 @@ def literal_sql(literal: Any) -> str:
             return f"INTERVAL '{value['n']} {value['unit'].upper().rstrip('S')}'"
         case _:
             return _text(str(value))
+
+
+def _float_sql(value: float) -> str:
+    text = repr(value)
+    text = text if "e" in text else f"{text}e0"
+    return text if value >= 0 else f"({text})"
 
 
 def _text(value: str) -> str:

@@ -14,7 +14,9 @@ import pyarrow as pa
 
 from heddle.core.types import OPEN_ROW, Column, RowType
 from heddle.diagnostics import Diagnostic, Span
+from heddle.frontend.prql.averages import with_casts
 from heddle.frontend.prql.edited import unspelled
+from heddle.frontend.prql.expressions import DATE_PARTS
 from heddle.frontend.prql.native import Doc, PrqlFailure, span_of, to_sql
 from heddle.frontend.prql.planning import PlanFailure, TypePlanner
 from heddle.frontend.prql.prepared import Prepared
@@ -29,7 +31,10 @@ _ALWAYS_BOOL: Final = frozenset(
     for name in ("eq", "ne", "gt", "lt", "gte", "lte", "and", "or", "not", "regex_search", "array_in")
 )
 _ALWAYS_INT: Final = frozenset(
-    ("std.count", "std.count_distinct", "std.row_number", "std.rank", "std.rank_dense", "std.text.length")
+    (
+        *("std.count", "std.count_distinct", "std.row_number", "std.rank", "std.rank_dense"),
+        *("std.text.length", *(f"std.date.{part}" for part in DATE_PARTS)),
+    )
 )
 
 
@@ -77,7 +82,7 @@ class Finisher:
             return FailedQuery(prepared.request.key, mismatch)
         return CompiledQuery(
             key=prepared.request.key,
-            sql=sql,
+            sql=sql if late else with_casts(sql),
             prql=unspelled(prepared.text.text),
             inputs=tuple(facts.inputs),
             row=_row(naming, facts, rows, schema, late=late),

@@ -13,6 +13,7 @@ from typing import Final, TypeAlias
 from heddle.core.record import record
 from heddle.diagnostics import Diagnostic, Fix, Span, did_you_mean
 from heddle.frontend.prql.edited import EditedText, unspelled
+from heddle.frontend.prql.expressions import DATE_PARTS
 from heddle.frontend.prql.native import PrqlError, PrqlFailure
 from heddle.frontend.prql.request import QueryRequest
 from heddle.frontend.prql.tree import HIDDEN
@@ -28,7 +29,7 @@ FUNCTIONS: Final = (
     *(f"math.{f}" for f in ("degrees", "radians", "cos", "acos", "sin", "asin", "tan", "atan")),
     *(f"text.{f}" for f in ("lower", "upper", "ltrim", "rtrim", "trim", "length", "extract", "replace")),
     *(f"text.{f}" for f in ("starts_with", "contains", "ends_with")),
-    *(f"date.{f}" for f in ("now", "to_text", "diff", "trunc")),
+    *(f"date.{f}" for f in ("now", "to_text", "diff", "trunc", *DATE_PARTS)),
 )
 
 SQL_WORDS: Final = {
@@ -40,7 +41,10 @@ SQL_WORDS: Final = {
     "groupby": "group", "group_by": "group", "union": "append", "having": "filter", "with": "derive",
     "except": "remove", "distinct": "group", "head": "take", "top": "take", "project": "select",
     "mutate": "derive", "summarize": "aggregate", "coalesce": "??", "if": "case", "ifnull": "??",
-    "std": "stddev", "nunique": "count_distinct", "strlen": "text.length", "contains": "text.contains",
+    "year": "date.year", "quarter": "date.quarter", "month": "date.month", "week": "date.week",
+    "day": "date.day", "hour": "date.hour", "minute": "date.minute", "second": "date.second",
+    "dayofweek": "date.weekday", "dayofyear": "date.day_of_year", "std": "stddev",
+    "nunique": "count_distinct", "strlen": "text.length", "contains": "text.contains",
 }  # fmt: skip
 """What people know from elsewhere, and what it is called in PRQL."""
 
@@ -227,6 +231,7 @@ class Messages:
 
     def too_many(self, error: PrqlError, match: re.Match[str], span: Span) -> _Found:
         name = match["name"].removeprefix("std.")
+        name = f"date.{name}" if name in DATE_PARTS else name
         sql = re.search(r"\b(like|between|in|is)\b", self.written(error))
         if sql and name == "filter":
             return _Found("HD0608", f"`{sql[1]}` is a word of SQL, not of PRQL", _CONDITIONS[sql[1]])

@@ -8,11 +8,12 @@ anew for each query that reads it, because prqlc takes a column that one query n
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from heddle.core.types import OPEN_ROW, RowType
 from heddle.frontend.prql import tree
 from heddle.frontend.prql.edited import spelled
+from heddle.frontend.prql.expressions import DATE_PARTS
 from heddle.frontend.prql.names import READERS
 from heddle.frontend.prql.native import Doc, parse_text
 from heddle.frontend.prql.prepared import Prepared
@@ -50,7 +51,8 @@ def module_statements(
         main, known[member.request.key] = without_unnamed(_with_names(member.main, renamed), names_of)
         queries.append(_let(member.request.key, main))
     prefix: Doc = {"ModuleDef": {"name": "default_db", "stmts": list(declared.values())}}
-    return [prefix, *queries, *_main([m.request.key for m in members])], names
+    functions = [_DATE_PARTS] if any(m.may_take_date_parts for m in members) else []
+    return [*functions, prefix, *queries, *_main([m.request.key for m in members])], names
 
 
 def _with_names(value: Any, renamed: Mapping[str, str]) -> Any:
@@ -83,6 +85,14 @@ def _declaration(name: str, row: RowType) -> Doc:
     return {"VarDef": {"kind": "Let", "name": name, "value": None, "ty": array_type}}
 
 
+def _function(name: str, operator: str) -> Doc:
+    """A function of one value that stays in the resolved query as an operator."""
+    parameter = {"name": "value", "default_value": None}
+    body = {"Internal": operator, "span": None}
+    function = {"return_ty": None, "body": body, "params": [parameter], "named_params": []}
+    return _let(name, {"Func": function, "span": None})
+
+
 def _let(name: str, value: Doc) -> Doc:
     return {"VarDef": {"kind": "Let", "name": name, "value": value}}
 
@@ -91,3 +101,12 @@ def _main(keys: Sequence[str]) -> list[Doc]:
     """A query that reads all others and is cheap to resolve: it speaks of none of their columns."""
     first, *others = (f"from `{key}` | select {{n = 1}}" for key in keys)
     return parse_text(first + "".join(f" | append ({other})" for other in others))
+
+
+_DATE_PARTS: Final[Doc] = {
+    "ModuleDef": {
+        "name": tree.DATE_MODULE,
+        "stmts": [_function(name, f"std.date.{name}") for name in DATE_PARTS],
+    }
+}
+"""The functions `date.year`, `date.month` and so on, which prqlc does not have."""

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias, TypeVar
 
 import prqlc
 
 from heddle.core.record import record
+from heddle.frontend.prql.windows import without_constant_order
 
 Doc: TypeAlias = dict[str, Any]
 """A node of a document of prqlc: a syntax tree (PL) or a resolved query (RQ)."""
@@ -33,7 +33,6 @@ _TARGET = prqlc.CompileOptions(
 # Its functions do not matter: expressions are rendered in `expressions.py`.
 
 _SPAN = re.compile(r"(\d+):(\d+)-(\d+)")
-_STACK_LOCK = threading.Lock()
 
 
 @record(frozen=True, slots=True)
@@ -75,7 +74,7 @@ def resolve(statements: list[Doc]) -> str:
 def to_sql(query: Doc) -> str:
     """The SQL of a resolved query. Raises `PrqlFailure`."""
     document = json.dumps(query)
-    return _call(lambda: prqlc.rq_to_sql(document, _TARGET))
+    return without_constant_order(_call(lambda: prqlc.rq_to_sql(document, _TARGET)))
 
 
 def _call(function: Callable[[], str]) -> str:
@@ -107,27 +106,3 @@ def span_of(node: Doc) -> tuple[int, int, int] | None:
     """(source, start, end) of a node."""
     span = _SPAN.fullmatch(node.get("span") or "")
     return (int(span[1]), int(span[2]), int(span[3])) if span else None
-
-
-def on_deep_stack(function: Callable[[], T]) -> T:
-    """The function's result, computed on a thread with a stack for any query within the limits."""
-    results: list[T] = []
-    failures: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            results.append(function())
-        except BaseException as error:  # handed on to the caller's thread below
-            failures.append(error)
-
-    with _STACK_LOCK:
-        previous = threading.stack_size(STACK_BYTES)
-        try:
-            thread = threading.Thread(target=run, name="queries", daemon=True)
-            thread.start()
-        finally:
-            threading.stack_size(previous)
-    thread.join()
-    if failures:
-        raise failures[0]
-    return results[0]

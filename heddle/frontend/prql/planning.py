@@ -8,7 +8,8 @@ from contextlib import contextmanager
 import pyarrow as pa
 from datafusion import SessionConfig, SessionContext
 
-from heddle.frontend.prql.native import on_deep_stack
+from heddle.core.deep_stack import on_deep_stack
+from heddle.frontend.prql.native import STACK_BYTES
 
 
 class PlanFailure(Exception):
@@ -68,7 +69,7 @@ def schema_of(sql: str, inputs: Mapping[str, pa.Schema]) -> pa.Schema:
             planner.define(table, schema)
         return planner.schema(sql)
 
-    return on_deep_stack(plan)
+    return on_deep_stack(plan, STACK_BYTES)
 
 
 def _quoted(table: str) -> str:

@@ -13,6 +13,7 @@ from heddle.core.record import record
 from heddle.diagnostics import Diagnostic
 from heddle.frontend.prql import refusals, tree
 from heddle.frontend.prql.edited import EditedText, spelled, to_ascii, unspelled
+from heddle.frontend.prql.expressions import DATE_PARTS
 from heddle.frontend.prql.names import READERS
 from heddle.frontend.prql.native import DOCUMENT_DEPTH_MAX, Doc, PrqlFailure, parse_text
 from heddle.frontend.prql.request import QueryRequest
@@ -49,6 +50,10 @@ class Prepared:
     def stands_alone(self) -> bool:
         """It has declarations of its own, which would meet those of others in one module."""
         return bool(self.statements)
+
+    @property
+    def may_take_date_parts(self) -> bool:
+        return "date." in self.text.text
 
 
 class Preparation:
@@ -119,6 +124,8 @@ class Preparation:
             tree.balance(statements)
             if tree.depth_of(statements) > DOCUMENT_DEPTH_MAX:
                 return refusals.too_deep(request)
+        if "date." in text.text:
+            tree.rename_date_parts(statements, DATE_PARTS)
         tree.number_spans(statements, number)
         aliased = tree.aliased_spans(statements)
         main = tree.main_of(statements)

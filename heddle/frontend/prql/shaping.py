@@ -12,7 +12,7 @@ from itertools import count
 from typing import Final
 
 from heddle.core.record import record
-from heddle.frontend.prql.expressions import UNSIGNED, as_sql, with_rendered_arguments
+from heddle.frontend.prql.expressions import UNSIGNED, as_sql, as_value, with_rendered_arguments
 from heddle.frontend.prql.native import Doc, span_of
 from heddle.frontend.prql.resolved import WILDCARD, Facts, final_ids
 from heddle.frontend.prql.tree import HIDDEN
@@ -199,8 +199,8 @@ def _rendered(pipeline: list[Doc], ids: Iterator[int]) -> list[Doc]:
 def _computed(compute: Doc, ids: Iterator[int]) -> list[Doc]:
     operator = compute["expr"]["kind"].get("Operator", {"name": ""})
     if compute.get("window") is None:
-        return [{"Compute": {**compute, "expr": as_sql(compute["expr"])}}]
-    if operator["name"] == "std.last":
+        return [{"Compute": {**compute, "expr": as_value(compute["expr"])}}]
+    if operator["name"] == "std.last" and compute["window"]["sort"]:
         compute = _first_of_reversed(compute)
     compute = {**compute, "expr": with_rendered_arguments(compute["expr"])}
     if operator["name"] not in UNSIGNED:

@@ -20,6 +20,9 @@ _ONE_ARGUMENT: Final = frozenset(
 HIDDEN: Final = "_heddle_"
 """Names that start with this are Heddle's own and never leave a query."""
 
+DATE_MODULE: Final = f"{HIDDEN}date"
+"""The module of the functions `date.…` that prqlc does not have."""
+
 _VALUES: Final = frozenset(
     (
         *("Tuple", "Binary", "Unary", "Case", "Range", "Array", "FString"),
@@ -259,6 +262,24 @@ def rename_functions(statements: list[Doc]) -> None:
             if call.get("named_args"):
                 call["named_args"] = {names.get(k, k): v for k, v in call["named_args"].items()}
             _rename_function(call["name"], parameters)
+
+
+def rename_date_parts(statements: list[Doc], parts: Container[str]) -> None:
+    """Let calls of `date.year` and the like mean the functions of `DATE_MODULE`.
+
+    Only what is called: `date.year` may also be a column of a relation called `date`.
+    """
+    for node in nodes(statements):
+        for function in node.get("Pipeline", {}).get("exprs", ())[1:]:
+            _rename_date_part(function, parts)
+        if "FuncCall" in node:
+            _rename_date_part(node["FuncCall"]["name"], parts)
+
+
+def _rename_date_part(function: Doc, parts: Container[str]) -> None:
+    path: list[str] = function.get("Ident") or []
+    if len(path) == 2 and path[0] == "date" and path[1] in parts:
+        function["Ident"] = [DATE_MODULE, path[1]]
 
 
 def _rename_parameters(function: Doc) -> dict[str, str]:

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from heddle.core.types import OPEN_ROW, RowType, type_name
 from heddle.diagnostics import Diagnostic, Span
-from heddle.frontend.prql.expressions import AGGREGATES, DATE_UNITS, TYPES, word_of
+from heddle.frontend.prql.expressions import AGGREGATES, DATE_PARTS, DATE_UNITS, TYPES, word_of
 from heddle.frontend.prql.native import Doc, PrqlFailure, span_of, to_sql
 from heddle.frontend.prql.planning import PlanFailure, TypePlanner
 from heddle.frontend.prql.prepared import Prepared
@@ -76,6 +76,9 @@ class TypeErrors:
             message = f"`{word_of(args[0])}` is not a type that `as` knows"
             help = "it knows int, float, text, bool, date, time and timestamp"
             return self._error("HD0605", self._place(args[0]), message, help)
+        if name.removeprefix("std.date.") in DATE_PARTS and self._simple_type(args[0], facts) == "string":
+            message = f"`{name.removeprefix('std.')}` needs a date or a timestamp, and this is a string"
+            return self._error("HD0605", self._place(args[0]), message, "convert first: `(x | as date)`")
         if name == "std.date.diff" and word_of(args[0]).lower() not in DATE_UNITS:
             message = f"`{word_of(args[0])}` is not a unit of time that `date.diff` knows"
             return self._error("HD0605", self._place(args[0]), message, f"it knows {', '.join(DATE_UNITS)}")

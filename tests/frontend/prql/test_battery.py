@@ -82,6 +82,14 @@ IN_ORDER: list[tuple[str, Rows]] = [
     ('select {x = date.to_text "%Y/%m" day} | take 1', [("2024/01",)]),
     ('select {x = (date.trunc "month" at | as date)} | take 1', [(D(2024, 1, 1),)]),
     ('filter day == ("2024-01-02" | as date) | select id', [(5,)]),
+    ("select {y = date.year day, m = date.month day, d = (day | date.day)} | take 1", [(2024, 1, 31)]),
+    ("select {q = date.quarter day, n = date.day_of_year day} | take 1", [(1, 31)]),
+    ("select {x = date.week @2021-01-03, y = date.weekday @2021-01-03} | take 1", [(53, 7)]),
+    ("select {h = date.hour at, m = date.minute at} | take 1", [(23, 0)]),
+    ("select {x = date.second @1969-12-31T23:59:58.9} | take 1", [(58,)]),
+    ("group {m = date.month day} (aggregate {n = count this})", [(1, 5)]),
+    ("let half = d -> (date.month d) // 7 + 1\nfrom input\nselect {x = half day}\ntake 1", [(1,)]),
+    ("derive {date = day} | select {x = date.year date} | take 1", [(2024,)]),
     # case, in, as
     (
         'select {x = case [pieces > 5 => "many", pieces < 0 => "less", true => "few"]}',
@@ -138,6 +146,9 @@ IN_ORDER: list[tuple[str, Rows]] = [
     ),
     ("sort pieces | derive {x = rank pieces} | select x", [(1,), (2,), (3,), (4,), (5,)]),
     ("derive {x = id - (min id)} | select x | sort x", [(0,), (1,), (2,), (3,), (4,)]),
+    ("derive {x = first id, y = last id} | select {x, y} | take 1", [(1, 5)]),
+    ("derive {t = sum pieces} | filter pieces * 2 > t | select id", [(1,), (4,)]),
+    ("group {kind = 2} (aggregate {n = count this})", [(2, 5)]),
     ("filter pieces > (average pieces) | select id | sort id", [(1,), (3,), (4,)]),
     # joins
     (

@@ -110,6 +110,27 @@ CASES: list[tuple[str, str, str, str, str | None]] = [
         "it knows int, float, text, bool, date, time and timestamp",
     ),
     (
+        "derive {x = date.year note}",
+        "HD0605",
+        "note",
+        "`date.year` needs a date or a timestamp, and this is a string",
+        "convert first: `(x | as date)`",
+    ),
+    (
+        "derive {x = date.day id day}",
+        "HD0608",
+        "date.day id day",
+        "`date.day` is given more arguments than it takes",
+        "put an argument that is itself a call into parentheses: `sum (math.abs x)`",
+    ),
+    (
+        "derive {x = year day}",
+        "HD0607",
+        "year",
+        "there is no function or transform `year`",
+        "in PRQL this is `date.year`",
+    ),
+    (
         "derive {x = date.diff fortnight day day}",
         "HD0605",
         "fortnight",
