@@ -16,6 +16,7 @@ from itertools import count
 
 from heddle.core.config import ConfigValue
 from heddle.core.failure import StepError
+from heddle.core.link import Link
 from heddle.core.record import record
 from heddle.sdk.runtime import BoundStep, ModuleRuntime
 
@@ -37,9 +38,12 @@ class _Opened:
 
 @record(frozen=True, slots=True)
 class Binding:
+    """`link` says how it stands in a chain; None when it is only called alone."""
+
     step: BoundStep
     resources: tuple[_Opened, ...]
     base: str
+    link: Link | None = None
 
 
 class Registry:
@@ -79,13 +83,18 @@ class Registry:
             self._runtime.close_resource(value)
 
     def bind(
-        self, step: str, config: Mapping[str, ConfigValue], resources: Mapping[str, int], base: str
+        self,
+        step: str,
+        config: Mapping[str, ConfigValue],
+        resources: Mapping[str, int],
+        base: str,
+        link: Link | None = None,
     ) -> int:
         opened = {slot: self._opened(id) for slot, id in resources.items()}
         with self._used(tuple(opened.values())):
             bound = self._runtime.bind(step, config, {slot: o.value for slot, o in opened.items()})
         id = next(self._ids)
-        self._bindings[id] = Binding(bound, tuple(opened.values()), base)
+        self._bindings[id] = Binding(bound, tuple(opened.values()), base, link)
         return id
 
     def release(self, id: int) -> None:

@@ -8,13 +8,14 @@ import threading
 import traceback
 from collections import OrderedDict
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from typing import Final
 
 import pyarrow as pa
 
 from heddle.core.failure import StepError, failure_of
-from heddle.core.report import StepLogged, StepReport
+from heddle.core.report import StepLogged, StepReport, Tell
 from heddle.core.step import RejectedRows, StepContext
 from heddle.core.wire import plugin_pb2 as wire
 from heddle.core.wire.columns import joined
@@ -24,6 +25,7 @@ from heddle.core.wire.payload import PayloadError, read
 from heddle.core.wire.reports import encode_rejected, encode_report
 from heddle.core.wire.segments import MappedSegments, SegmentError
 from heddle.sdk.call_output import CallOutput
+from heddle.sdk.chain import Member, run_chain
 from heddle.sdk.plugin_lane import Limits, PluginLane
 from heddle.sdk.registry import Binding, Registry
 from heddle.sdk.serve_log import CURRENT, to_stderr
@@ -131,6 +133,7 @@ class Call:
         self._begin = begin
         self._cancelled = threading.Event()
         self._ended = False
+        self._done = 0
 
     def cancel(self) -> None:
         self._cancelled.set()
@@ -144,39 +147,44 @@ class Call:
         failure = self._failure(registry, calls)
         # Nothing here refers to the input any more, so its memory is given back with this frame.
         self._ended = True
-        self._lane.send(wire.PluginFrame(result=wire.Result(failure=failure)))
+        self._lane.send(wire.PluginFrame(result=wire.Result(failure=failure, done=self._done)))
 
-    def tell(self, report: StepReport) -> None:
+    def tell(self, report: StepReport, member: int = 0) -> None:
         """From any thread; after the call's end log lines go to stderr."""
         if self._ended:
             if isinstance(report, StepLogged):
                 to_stderr(report)
             return
         with suppress(LaneError):  # the step will see that it is cancelled
-            self._lane.send(encode_report(report))
+            self._lane.send(encode_report(report, member))
 
     def _failure(self, registry: Registry, calls: Calls) -> wire.Failure | None:
         token = CURRENT.set(self.tell)
         try:
-            self._run(registry, calls)
+            return self._run(registry, calls)
         except LaneError:
             raise
         except BaseException as error:
-            failure = encode_failure(failure_of(error))
-            _forget_frames(error)
-            return failure
+            self._done = 0
+            return _encoded(error)
         finally:
             CURRENT.reset(token)
-        return None
 
-    def _run(self, registry: Registry, calls: Calls) -> None:
-        if self._begin.forgotten:
-            self._segments.forget(self._begin.forgotten)
+    def _run(self, registry: Registry, calls: Calls) -> wire.Failure | None:
+        begin = self._begin
+        if begin.forgotten:
+            self._segments.forget(begin.forgotten)
         batches = self._input()
-        with calls.active(self), registry.in_use(self._begin.binding_id) as binding:
+        with ExitStack() as stack:
+            stack.enter_context(calls.active(self))
+            binding = stack.enter_context(registry.in_use(begin.binding_id))
+            followers = [stack.enter_context(registry.in_use(f.binding_id)) for f in begin.followers]
             if self._cancelled.is_set():
                 raise _cancelled()
+            if followers:
+                return self._perform_chain([binding, *followers], batches)
             self._perform(binding, batches)
+        return None
 
     def _input(self) -> list[pa.Table]:
         """The batches of the input. All are read from the lane, also when one is of no use."""
@@ -220,7 +228,8 @@ class Call:
         input = _joined(batches)
         only = input if len(batches) == 1 else None
         batches.clear()
-        context = self._context(binding, input)
+        rows = input.num_rows if input is not None else 0
+        context = self._context(self._begin.context, binding.base, rows, self.tell)
         output = CallOutput(self._lane, self._segments, _segment(self._begin.grant))
         tables = binding.step.call(input, context)
         assert isinstance(tables, Generator)
@@ -235,6 +244,45 @@ class Call:
             tables.close()
         for rejected in context.rejections:
             self._reject(rejected)
+
+    def _perform_chain(self, bindings: list[Binding], batches: list[pa.Table]) -> wire.Failure | None:
+        """Sends what the steps made that did as their links say; gives the failure of the one behind them."""
+        input = _joined(batches)
+        if input is None:
+            raise _protocol("a chain came without an input")
+        only = input if len(batches) == 1 else None
+        batches.clear()
+        members = [self._member(number, binding) for number, binding in enumerate(bindings)]
+        end = run_chain(members, input, self.is_cancelled)
+        self._check_cancelled()
+        failure = None if end.failure is None else _encoded(end.failure)
+        if end.done:
+            output = CallOutput(self._lane, self._segments, _segment(self._begin.grant))
+            if only is None:
+                output.send(end.table)
+            else:
+                output.send_only(end.table, only)
+        self._done = end.done
+        return failure
+
+    def _member(self, number: int, binding: Binding) -> Member:
+        if binding.link is None:
+            raise _protocol("a binding without a link stands in a chain")
+        told = wire.Context()
+        told.CopyFrom(self._begin.context)
+        if number:
+            follower = self._begin.followers[number - 1]
+            told.step = follower.step
+            told.ClearField("idempotency_key")
+            if follower.HasField("idempotency_key"):
+                told.idempotency_key = follower.idempotency_key
+        tell = partial(self.tell, member=number)
+
+        def context(rows: int) -> StepContext:
+            CURRENT.set(tell)
+            return self._context(told, binding.base, rows, tell)
+
+        return Member(binding.step, binding.link, context)
 
     def _send_answer(self, tables: Iterator[pa.Table], input: pa.Table, output: CallOutput) -> None:
         """Only a single table can name columns of the input, so one is held back."""
@@ -253,8 +301,7 @@ class Call:
         if self._cancelled.is_set():
             raise _cancelled()
 
-    def _context(self, binding: Binding, input: pa.Table | None) -> StepContext:
-        told = self._begin.context
+    def _context(self, told: wire.Context, base: str, rows: int, tell: Tell) -> StepContext:
         return StepContext(
             run_id=told.run_id,
             workflow=told.workflow,
@@ -263,9 +310,9 @@ class Call:
             idempotency_key=told.idempotency_key if told.HasField("idempotency_key") else None,
             deadline=told.deadline_s if told.HasField("deadline_s") else None,
             cancelled=self.is_cancelled,
-            row_count=input.num_rows if input is not None else 0,
-            base=binding.base,
-            tell=self.tell,
+            row_count=rows,
+            base=base,
+            tell=tell,
         )
 
     def _reject(self, rejected: RejectedRows) -> None:
@@ -290,6 +337,12 @@ def _protocol(message: str) -> StepError:
 
 def _cancelled() -> StepError:
     return StepError("cancelled", "the call was cancelled", "CancelledError")
+
+
+def _encoded(error: BaseException) -> wire.Failure:
+    failure = encode_failure(failure_of(error))
+    _forget_frames(error)
+    return failure
 
 
 def _forget_frames(error: BaseException) -> None:

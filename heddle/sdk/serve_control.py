@@ -17,6 +17,7 @@ from heddle.core.wire import plugin_pb2 as wire
 from heddle.core.wire.control import PROTOCOL, serve_control
 from heddle.core.wire.description import decode_row, encode_module, encode_row
 from heddle.core.wire.failures import encode_failure
+from heddle.core.wire.links import decode_link
 from heddle.core.wire.payload import PayloadError
 from heddle.sdk.loaded import LoadedModule
 from heddle.sdk.plugin_lane import Limits
@@ -77,7 +78,10 @@ class Control:
 
     def _handshake(self, request: wire.HandshakeRequest) -> wire.HandshakeResponse:
         hello = wire.HandshakeResponse(
-            sdk=SDK, namespace=self._module.signature.namespace, environment=self._module.environment
+            sdk=SDK,
+            namespace=self._module.signature.namespace,
+            environment=self._module.environment,
+            chains=True,
         )
         if not request.protocol_min <= PROTOCOL <= request.protocol_max:
             hello.failure.CopyFrom(encode_failure(_no_common(request)))
@@ -104,7 +108,11 @@ class Control:
 
     def _bind(self, request: wire.BindStepRequest) -> wire.BindStepResponse:
         config = _config(request.config_json)
-        id = self._registry.bind(request.step, config, request.resources, request.base)
+        try:
+            link = decode_link(request.link) if request.HasField("link") else None
+        except PayloadError as error:
+            raise StepError("protocol", str(error), "ProtocolError") from error
+        id = self._registry.bind(request.step, config, request.resources, request.base, link)
         return wire.BindStepResponse(binding_id=id)
 
     def _infer(self, request: wire.InferSchemaRequest) -> wire.InferSchemaResponse:

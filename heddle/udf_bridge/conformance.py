@@ -22,8 +22,9 @@ from heddle.core.signature import ModuleSignature, StepSignature
 from heddle.core.wire import plugin_pb2 as wire
 from heddle.core.wire.control import PROTOCOL
 from heddle.core.wire.lanes import FRAME_BYTES_MAX
-from heddle.udf_bridge.connection import BindingKey, Connection
+from heddle.udf_bridge.connection import Connection
 from heddle.udf_bridge.hosts import PluginHosts
+from heddle.udf_bridge.keys import BindingKey
 from heddle.udf_bridge.launch import Launch
 from heddle.udf_bridge.merging import Mergers
 from heddle.udf_bridge.remote import RemoteTransport

@@ -6,32 +6,30 @@ and steps bound again when they are next used.
 
 from __future__ import annotations
 
-import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterator, Mapping
-from concurrent.futures import Future
-from contextlib import suppress
-from dataclasses import field
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from itertools import count
-from typing import Final, Generic, TypeVar
+from typing import Final
 
 import grpc
 import pyarrow as pa
 from google.protobuf.message import Message
 
 from heddle import __version__
-from heddle.core.config import ConfigValue
-from heddle.core.record import record
 from heddle.core.signature import ModuleSignature
 from heddle.core.step import RejectedRows
 from heddle.core.types import OPEN_ROW, RowType
 from heddle.core.wire import plugin_pb2 as wire
+from heddle.core.wire.columns import joined
 from heddle.core.wire.control import PROTOCOL, ControlClient, Response
 from heddle.core.wire.description import DescriptionError, decode_module, decode_row, encode_row
 from heddle.core.wire.lanes import FRAME_BYTES_MAX, INLINE_BYTES_MAX, Lane
+from heddle.core.wire.links import encode_link
 from heddle.core.wire.payload import PayloadError
+from heddle.udf_bridge.keys import BindingKey, Once, ResourceKey
 from heddle.udf_bridge.lane_call import (
     EngineLane,
     LaneCall,
@@ -45,9 +43,9 @@ from heddle.udf_bridge.process import PluginProcess, PluginStartError
 from heddle.udf_bridge.segments import SegmentPool, SharedMemory
 from heddle.udf_bridge.transport import (
     CallContext,
+    ChainEnd,
     PluginStarted,
     Reporter,
-    StepBinding,
     StepFailure,
 )
 
@@ -56,34 +54,6 @@ CANCEL_TIMEOUT_S: Final = 1.0
 DRAIN_TIMEOUT_S: Final = 5.0
 IDLE_SEGMENT_BYTES: Final = 64 << 20
 """What a plugin's pool keeps when no call is under way."""
-
-Key = TypeVar("Key", bound=Hashable)
-
-
-@record(frozen=True, slots=True)
-class ResourceKey:
-    """Equal keys share one open resource. `name` is the program's, for messages only."""
-
-    type: str
-    config_json: str
-    name: str = field(compare=False)
-
-
-@record(frozen=True, slots=True)
-class BindingKey:
-    """Everything that `BindStep` needs; equal keys share a binding."""
-
-    step: str
-    config_json: str
-    resources: tuple[tuple[str, ResourceKey], ...]
-    base: str
-
-
-def binding_key(binding: StepBinding) -> BindingKey:
-    resources = tuple(
-        (slot, ResourceKey(r.type, _json(r.config), r.name)) for slot, r in sorted(binding.resources.items())
-    )
-    return BindingKey(binding.signature.name, _json(binding.config), resources, binding.base)
 
 
 class Connection:
@@ -107,6 +77,7 @@ class Connection:
         self._started = 0
         self._calls_lock = threading.Lock()
         self.lease_s = 0.0
+        self.chains = False
         self._grant_bytes: dict[int, int] = {}
         process.wait_ready()
         self.control = ControlClient(process.control_path)
@@ -168,15 +139,38 @@ class Connection:
         report: Reporter,
     ) -> Iterator[pa.Table]:
         """Raises `StepFailure`, `PluginLostError`."""
-        with self._calls_lock:
-            self._calls += 1
-            self._started += 1
-        try:
+        with self._counted():
             try:
                 yield from self._call(self.bind(key), input, context, refused, report)
             except LeaseExpiredError:
                 self.forget(key)
                 yield from self._call(self.bind(key), input, context, refused, report)
+
+    def call_chain(
+        self,
+        keys: Sequence[BindingKey],
+        input: pa.Table,
+        contexts: Sequence[CallContext],
+        reports: Sequence[Reporter],
+    ) -> ChainEnd:
+        """One call of several steps, whose keys have links. Raises `StepFailure` when it failed as a whole,
+        and `PluginLostError`."""
+        with self._counted():
+            try:
+                return self._call_chain(keys, input, contexts, reports)
+            except LeaseExpiredError:
+                for key in keys:
+                    self.forget(key)
+                return self._call_chain(keys, input, contexts, reports)
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        """A call under way; when it was the last one, memory is given back."""
+        with self._calls_lock:
+            self._calls += 1
+            self._started += 1
+        try:
+            yield
         finally:
             with self._calls_lock:
                 self._calls -= 1
@@ -228,6 +222,38 @@ class Connection:
         self.process.stop()
         self.segments.close()
 
+    def _call_chain(
+        self,
+        keys: Sequence[BindingKey],
+        input: pa.Table,
+        contexts: Sequence[CallContext],
+        reports: Sequence[Reporter],
+    ) -> ChainEnd:
+        first, *rest = [self.bind(key) for key in keys]
+        followers = [
+            wire.Follower(binding_id=id, step=context.step, idempotency_key=context.idempotency_key)
+            for id, context in zip(rest, contexts[1:], strict=True)
+        ]
+        lane = self._lane()
+        call = LaneCall(lane, self, next(self._call_ids), contexts[0], reports, followers)
+        tables: list[pa.Table] = []
+        failed: StepFailure | None = None
+        try:
+            tables += call.run(first, input, [], self._grant_bytes.get(first, 0))
+        except StepFailure as failure:
+            if not call.ended:
+                raise
+            failed = failure
+        finally:
+            self._after(first, call, lane)
+        if contexts[0].cancelled():
+            raise failed or StepFailure("the call was cancelled", "CancelledError", "")
+        if call.done > len(keys) or bool(call.done) != bool(tables) or (failed and call.done == len(keys)):
+            raise PluginLostError(
+                f"it ended a chain of {len(keys)} steps after {call.done} in no allowed way"
+            )
+        return ChainEnd(call.done, joined(tables) if tables else input, failed)
+
     def _call(
         self,
         binding_id: int,
@@ -237,15 +263,18 @@ class Connection:
         report: Reporter,
     ) -> Iterator[pa.Table]:
         lane = self._lane()
-        call = LaneCall(lane, self, next(self._call_ids), context, report)
+        call = LaneCall(lane, self, next(self._call_ids), context, (report,))
         try:
             yield from call.run(binding_id, input, refused, self._grant_bytes.get(binding_id, 0))
         finally:
-            self._grant_bytes[binding_id] = call.grant_bytes
-            if call.ended:
-                self._idle_lanes.append(lane)
-            else:
-                lane.close()
+            self._after(binding_id, call, lane)
+
+    def _after(self, binding_id: int, call: LaneCall, lane: EngineLane) -> None:
+        self._grant_bytes[binding_id] = call.grant_bytes
+        if call.ended:
+            self._idle_lanes.append(lane)
+        else:
+            lane.close()
 
     def _lane(self) -> EngineLane:
         try:
@@ -275,6 +304,7 @@ class Connection:
             )
             if hello.HasField("failure") or hello.protocol != PROTOCOL:
                 raise PluginStartError(_no_common_protocol(self.name, hello))
+            self.chains = hello.chains
             names = (*hello.environment, *self.process.launch.environment)
             declared = declared_environment(environ, names)
             description = self.control.call(
@@ -299,7 +329,11 @@ class Connection:
             for slot, resource in key.resources
         }
         request = wire.BindStepRequest(
-            step=key.step, config_json=key.config_json, resources=resources, base=key.base
+            step=key.step,
+            config_json=key.config_json,
+            resources=resources,
+            base=key.base,
+            link=encode_link(key.link) if key.link is not None else None,
         )
         response = self._ask(request, wire.BindStepResponse)
         if response.HasField("failure"):
@@ -327,40 +361,8 @@ class Connection:
             raise PluginLostError(f"it answered with an error ({_status(error)})") from error
 
 
-class Once(Generic[Key]):
-    """Ids by key, each made once however many threads ask; a failure is not kept."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._ids: dict[Key, Future[int]] = {}
-
-    def get(self, key: Key, make: Callable[[], int]) -> int:
-        with self._lock:
-            found = self._ids.get(key)
-            mine = found is None
-            if found is None:
-                found = self._ids[key] = Future()
-        if mine:
-            try:
-                found.set_result(make())
-            except BaseException as error:
-                with self._lock:
-                    self._ids.pop(key, None)
-                found.set_exception(error)
-        return found.result()
-
-    def pop(self, key: Key) -> int | None:
-        with self._lock:
-            found = self._ids.pop(key, None)
-        return found.result() if found is not None and found.done() else None
-
-
 def failure_of_lost(name: str, lost: PluginLostError) -> StepFailure:
     return StepFailure(f"the plugin `{name}` ended in mid-call ({lost})", "PluginCrashed", "", transient=True)
-
-
-def _json(config: Mapping[str, ConfigValue]) -> str:
-    return json.dumps(config, sort_keys=True, separators=(",", ":"))
 
 
 def _no_common_protocol(name: str, hello: wire.HandshakeResponse) -> str:

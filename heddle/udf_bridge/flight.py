@@ -10,7 +10,7 @@ import secrets
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from itertools import count
 from typing import Any, Final, TypeAlias
@@ -27,9 +27,9 @@ from heddle.core.wire import plugin_pb2 as wire
 from heddle.core.wire.control import METHODS, PROTOCOL, Response
 from heddle.core.wire.description import decode_row, encode_row
 from heddle.udf_bridge.address import TOKEN_VARIABLE, GatewayAddress
-from heddle.udf_bridge.connection import BindingKey, Once, ResourceKey, binding_key
 from heddle.udf_bridge.flight_call import ExchangeOptions, FlightCall, lost_gateway
 from heddle.udf_bridge.gateway_sessions import LEASE_S
+from heddle.udf_bridge.keys import BindingKey, Once, ResourceKey, binding_key
 from heddle.udf_bridge.lane_call import LeaseExpiredError, PluginLostError, step_failure
 from heddle.udf_bridge.merging import Mergers
 from heddle.udf_bridge.session import ContractedSession, step_name
@@ -84,6 +84,9 @@ class FlightTransport:
         remote.bind()
         endpoint: Endpoint = self._mergers.merged(binding, remote, report) or remote
         return ContractedSession(binding, endpoint)
+
+    def open_chain(self, bindings: Sequence[StepBinding], report: Reporter) -> None:
+        """A gateway is called once for each step."""
 
     def close(self) -> None:
         """Sessions give their resources back themselves."""

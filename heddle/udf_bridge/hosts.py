@@ -16,7 +16,8 @@ from contextlib import contextmanager
 from itertools import count
 from typing import Final
 
-from heddle.udf_bridge.connection import BindingKey, Connection, ResourceKey
+from heddle.udf_bridge.connection import Connection
+from heddle.udf_bridge.keys import BindingKey, ResourceKey
 from heddle.udf_bridge.launch import Launch
 from heddle.udf_bridge.process import PluginProcess, PluginStartError
 from heddle.udf_bridge.segments import SharedMemory

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -18,11 +18,14 @@ import pyarrow as pa
 from heddle.core.failure import CONTRACT, StepError
 from heddle.core.signature import ModuleSignature
 from heddle.core.step import RejectedRows, StepContext
+from heddle.sdk.chain import Member, run_chain
 from heddle.sdk.loader import LoadedModule, loaded
 from heddle.sdk.runtime import BoundStep, ModuleRuntime
 from heddle.udf_bridge.session import ContractedSession
 from heddle.udf_bridge.transport import (
     CallContext,
+    ChainEnd,
+    ChainRefused,
     Reporter,
     ResourceBinding,
     StepBinding,
@@ -57,16 +60,17 @@ class InlineTransport:
 
     def open(self, binding: StepBinding, report: Reporter) -> ContractedSession:
         """Raises `StepFailure` when a resource cannot be opened or the step has no body."""
-        module = self._module(binding.module)
-        resources = {slot: self._resource(bound) for slot, bound in binding.resources.items()}
-        try:
-            step = module.runtime.bind(binding.signature.name, binding.config, resources)
-        except StepError as error:
-            refused = error.kind == "config"
-            name = f"{binding.module.namespace.removeprefix('./')}.{binding.signature.name}"
-            prefix = f"the settings of `{name}` were refused: " if refused else ""
-            raise step_failure(error, prefix) from error
-        return ContractedSession(binding, InlineEndpoint(step, binding.base, report))
+        return ContractedSession(binding, InlineEndpoint(self._bound(binding), binding.base, report))
+
+    def open_chain(self, bindings: Sequence[StepBinding], report: Reporter) -> InlineChain:
+        """Raises `ChainRefused`."""
+        steps: list[BoundStep] = []
+        for number, binding in enumerate(bindings):
+            try:
+                steps.append(self._bound(binding))
+            except StepFailure as failure:
+                raise ChainRefused(number, failure) from failure
+        return InlineChain(bindings, steps)
 
     def close(self) -> None:
         """Close the resources, the last opened first. What a `close` raises is logged."""
@@ -83,6 +87,17 @@ class InlineTransport:
                 except StepError as error:
                     LOG.warning("closing the resource `%s` failed: %s", type_, error)
         restore_stdout(self._stdout)
+
+    def _bound(self, binding: StepBinding) -> BoundStep:
+        module = self._module(binding.module)
+        resources = {slot: self._resource(bound) for slot, bound in binding.resources.items()}
+        try:
+            return module.runtime.bind(binding.signature.name, binding.config, resources)
+        except StepError as error:
+            refused = error.kind == "config"
+            name = f"{binding.module.namespace.removeprefix('./')}.{binding.signature.name}"
+            prefix = f"the settings of `{name}` were refused: " if refused else ""
+            raise step_failure(error, prefix) from error
 
     def _module(self, signature: ModuleSignature) -> _Module:
         key = (signature.path, signature.code_hash)
@@ -117,18 +132,8 @@ class InlineEndpoint:
     def call(
         self, input: pa.Table | None, context: CallContext, refused: list[RejectedRows]
     ) -> Iterator[pa.Table]:
-        step_context = StepContext(
-            run_id=context.run_id,
-            workflow=context.workflow,
-            step=context.step,
-            attempt=context.attempt,
-            idempotency_key=context.idempotency_key,
-            deadline=context.deadline_s,
-            cancelled=context.cancelled,
-            row_count=input.num_rows if input is not None else 0,
-            base=self._base,
-            tell=self._report,
-        )
+        rows = input.num_rows if input is not None else 0
+        step_context = _step_context(context, rows, self._base, self._report)
         try:
             yield from self._step.call(input, step_context)
         except StepError as error:
@@ -138,6 +143,42 @@ class InlineEndpoint:
 
     def close(self) -> None:
         """The resources stay open for the run's other steps; the transport closes them."""
+
+
+class InlineChain:
+    """Implements `ChainSession`."""
+
+    def __init__(self, bindings: Sequence[StepBinding], steps: Sequence[BoundStep]) -> None:
+        self._bindings = bindings
+        self._steps = steps
+
+    def run(self, input: pa.Table, contexts: Sequence[CallContext], reports: Sequence[Reporter]) -> ChainEnd:
+        members = list(map(_member, self._bindings, self._steps, contexts, reports))
+        end = run_chain(members, input, contexts[0].cancelled)
+        return ChainEnd(end.done, end.table, None if end.failure is None else step_failure(end.failure))
+
+    def close(self) -> None:
+        """The resources stay open for the run's other steps; the transport closes them."""
+
+
+def _member(binding: StepBinding, step: BoundStep, context: CallContext, report: Reporter) -> Member:
+    assert binding.link is not None, "a step of a chain has a link"
+    return Member(step, binding.link, lambda rows: _step_context(context, rows, binding.base, report))
+
+
+def _step_context(context: CallContext, rows: int, base: str, report: Reporter) -> StepContext:
+    return StepContext(
+        run_id=context.run_id,
+        workflow=context.workflow,
+        step=context.step,
+        attempt=context.attempt,
+        idempotency_key=context.idempotency_key,
+        deadline=context.deadline_s,
+        cancelled=context.cancelled,
+        row_count=rows,
+        base=base,
+        tell=report,
+    )
 
 
 def step_failure(error: StepError, prefix: str = "") -> StepFailure:

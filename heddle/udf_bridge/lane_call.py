@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Final, Protocol, TypeAlias
 
@@ -67,17 +67,28 @@ class CalledPlugin(Protocol):
 
 
 class LaneCall:
-    """Use it once: `run` gives the output, `grant_bytes` afterwards the size of its largest batch."""
+    """Use it once: `run` gives the output, `grant_bytes` afterwards the size of its largest batch.
+
+    With `followers` it is a chain, with a reporter for each of its steps; `done` of them then gave what they
+    promise, and a failure is that of the step behind them.
+    """
 
     def __init__(
-        self, lane: EngineLane, plugin: CalledPlugin, call_id: int, context: CallContext, report: Reporter
+        self,
+        lane: EngineLane,
+        plugin: CalledPlugin,
+        call_id: int,
+        context: CallContext,
+        reports: Sequence[Reporter],
+        followers: Sequence[wire.Follower] = (),
     ) -> None:
         self._lane = lane
         self._plugin = plugin
         self._pool = plugin.segments
         self._id = call_id
         self._context = context
-        self._report = report
+        self._reports = reports
+        self._followers = followers
         self._deadline = time.monotonic() + context.deadline_s if context.deadline_s is not None else None
         self._sent: pa.Table | None = None
         self._grant: OwnedSegment | None = None
@@ -85,6 +96,7 @@ class LaneCall:
         self._asked_to_end = threading.Event()
         self._killer: threading.Timer | None = None
         self.grant_bytes = 0
+        self.done = 0
         self.ended = False
 
     def run(
@@ -118,6 +130,7 @@ class LaneCall:
             has_input=input is not None,
             end=True,
             forgotten=self._pool.forgotten(),
+            followers=self._followers,
         )
         batches = self._placed(input) if input is not None else iter(())
         first = next(batches, None)
@@ -180,6 +193,7 @@ class LaneCall:
                     self._lane.send(wire.EngineFrame(grant=self._granted(frame.need.size_bytes)))
                 case "result":
                     self.ended = True
+                    self.done = frame.result.done
                     self._raise_failure(frame.result)
                     return
                 case None:
@@ -188,7 +202,9 @@ class LaneCall:
                     told = decode_report(frame)
                     if told is None:
                         raise LaneError(f"a frame of the kind {other}, which is not known here")
-                    self._report(told)
+                    if frame.member >= len(self._reports):
+                        raise LaneError(f"a report of step {frame.member}, which the call does not have")
+                    self._reports[frame.member](told)
 
     def _received(self) -> wire.PluginFrame:
         if self._deadline is not None and not self._timed_out:

@@ -18,7 +18,14 @@ from heddle.core.private_folder import PrivateFolder
 from heddle.core.signature import ModuleSignature
 from heddle.udf_bridge.address import is_elsewhere
 from heddle.udf_bridge.inline import InlineTransport
-from heddle.udf_bridge.transport import Reporter, StepBinding, StepFailure, StepSession, StepTransport
+from heddle.udf_bridge.transport import (
+    ChainSession,
+    Reporter,
+    StepBinding,
+    StepFailure,
+    StepSession,
+    StepTransport,
+)
 
 if TYPE_CHECKING:
     from heddle.udf_bridge.address import GatewayAddress
@@ -172,18 +179,23 @@ class RoutedTransport:
         self._lock = threading.Lock()
 
     def open(self, binding: StepBinding, report: Reporter) -> StepSession:
-        module = binding.module
+        return self._to(binding.module).open(binding, report)
+
+    def open_chain(self, bindings: Sequence[StepBinding], report: Reporter) -> ChainSession | None:
+        return self._to(bindings[0].module).open_chain(bindings, report)
+
+    def _to(self, module: ModuleSignature) -> StepTransport:
         if is_elsewhere(module):
             with self._lock:
                 if self._elsewhere is None:
                     self._elsewhere = self._plugins.elsewhere(self._holds_secret)
-            return self._elsewhere.open(binding, report)
+            return self._elsewhere
         if module.path.startswith(STANDARD) or (self._inline_all and not is_project(module)):
-            return self._inline.open(binding, report)
+            return self._inline
         with self._lock:
             if self._remote is None:
                 self._remote = self._plugins.remote()
-        return self._remote.open(binding, report)
+        return self._remote
 
     def close(self) -> None:
         for transport in (self._remote, self._elsewhere):

@@ -7,21 +7,24 @@ twice are made again in a new process, so that one run's crash is not another's 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
 
 import pyarrow as pa
 
 from heddle.core.signature import ModuleSignature
 from heddle.core.step import RejectedRows
-from heddle.udf_bridge.connection import BindingKey, binding_key, failure_of_lost
+from heddle.udf_bridge.connection import failure_of_lost
 from heddle.udf_bridge.hosts import Host, PluginHosts
+from heddle.udf_bridge.keys import BindingKey, binding_key
 from heddle.udf_bridge.lane_call import PluginGoneError, PluginLostError
 from heddle.udf_bridge.launch import Launch
 from heddle.udf_bridge.merging import Mergers
+from heddle.udf_bridge.remote_chain import RemoteChain
 from heddle.udf_bridge.session import ContractedSession, step_name
 from heddle.udf_bridge.transport import (
     CallContext,
+    ChainRefused,
     Endpoint,
     Reporter,
     StepBinding,
@@ -49,6 +52,14 @@ class RemoteTransport:
         remote.bind()
         endpoint: Endpoint = self._mergers.merged(binding, remote, report) or remote
         return ContractedSession(binding, endpoint)
+
+    def open_chain(self, bindings: Sequence[StepBinding], report: Reporter) -> RemoteChain | None:
+        try:
+            host = self._hosts.host(self._launches(bindings[0].module))
+        except StepFailure as failure:
+            raise ChainRefused(0, failure) from failure
+        chain = RemoteChain(self._hosts, host, bindings, report)
+        return chain if chain.bind() else None
 
     def close(self) -> None:
         """Sessions give their resources back themselves."""

@@ -7,12 +7,13 @@ plain data, failures are the two exceptions below, and what is worth telling on 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 import pyarrow as pa
 
 from heddle.core.config import ConfigValue
+from heddle.core.link import Link
 from heddle.core.record import record
 from heddle.core.report import StepReport
 from heddle.core.signature import ModuleSignature, StepSignature
@@ -43,7 +44,7 @@ class Batching:
 @record(frozen=True, slots=True)
 class StepBinding:
     """Everything that makes a step callable. `base` is the program's folder, for relative paths; without
-    `batching` its calls are never merged with those of others."""
+    `batching` its calls are never merged with those of others, without `link` it stands in no chain."""
 
     path: str
     module: ModuleSignature
@@ -53,6 +54,7 @@ class StepBinding:
     base: str
     output: pa.Schema | None
     batching: Batching | None = None
+    link: Link | None = None
 
 
 OnCancel: TypeAlias = Callable[[Callable[[], None]], Callable[[], None]]
@@ -170,11 +172,50 @@ class StepSession(Protocol):
     def close(self) -> None: ...
 
 
+@record(frozen=True, slots=True)
+class ChainEnd:
+    """`output` is the table behind the first `done` steps of a chain, exactly as their links say. Where
+    that is not all of them, the next one did not do what its link says, or failed with `failure`; it must be
+    called by itself."""
+
+    done: int
+    output: pa.Table
+    failure: StepFailure | None = None
+
+
+class ChainSession(Protocol):
+    """Steps of one plugin that run one behind the other in one call."""
+
+    def run(self, input: pa.Table, contexts: Sequence[CallContext], reports: Sequence[Reporter]) -> ChainEnd:
+        """`contexts` and `reports` are those of the steps. Raises `StepFailure` when the call failed as a
+        whole.
+
+        Thread-safe.
+        """
+        ...
+
+    def close(self) -> None: ...
+
+
+class ChainRefused(Exception):
+    """A step of a chain, counted from 0, could not be opened."""
+
+    def __init__(self, member: int, failure: StepFailure) -> None:
+        super().__init__(failure.message)
+        self.member = member
+        self.failure = failure
+
+
 class StepTransport(Protocol):
     """How the steps of one run are reached."""
 
     def open(self, binding: StepBinding, report: Reporter) -> StepSession:
         """Raises `StepFailure` when a resource cannot be opened."""
+        ...
+
+    def open_chain(self, bindings: Sequence[StepBinding], report: Reporter) -> ChainSession | None:
+        """Several steps of one module as one; their bindings have links. `report` is told of the plugin. None
+        when whoever runs the steps knows no chains. Raises `ChainRefused`."""
         ...
 
     def close(self) -> None:
@@ -187,6 +228,9 @@ class NoTransport:
 
     def open(self, binding: StepBinding, report: Reporter) -> StepSession:
         raise AssertionError(f"the plan has no step, so `{binding.path}` cannot be one")
+
+    def open_chain(self, bindings: Sequence[StepBinding], report: Reporter) -> ChainSession | None:
+        raise AssertionError("the plan has no step")
 
     def close(self) -> None:
         """Nothing was opened."""

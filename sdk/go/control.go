@@ -22,6 +22,7 @@ func (c *control) Handshake(_ context.Context, r *wire.HandshakeRequest) (*wire.
 	plugin := c.host.registry.plugin
 	response := &wire.HandshakeResponse{
 		Sdk: "heddle-go " + SDKVersion, Namespace: plugin.Namespace, Environment: plugin.Environment,
+		Chains: true,
 	}
 	if r.GetProtocolMin() > protocolVersion || r.GetProtocolMax() < protocolVersion {
 		side := "update the plugin's SDK"
@@ -111,8 +112,12 @@ func (h *host) bound(r *wire.BindStepRequest) (*binding, error) {
 	if err != nil {
 		return nil, err
 	}
+	link, err := decodedLink(r.GetLink())
+	if err != nil {
+		return nil, err
+	}
 	bound := &binding{
-		step: step, config: config.Interface(), resources: map[string]*openResource{}, base: r.GetBase(),
+		step: step, config: config.Interface(), resources: map[string]*openResource{}, base: r.GetBase(), link: link,
 	}
 	for _, slot := range step.declared.GetSlots() {
 		id, given := r.GetResources()[slot.GetName()]

@@ -31,6 +31,7 @@ type binding struct {
 	config    any
 	resources map[string]*openResource
 	base      string
+	link      *link
 }
 
 // earlyMax bounds the cancellations that are kept for calls that have not been seen yet.

@@ -72,13 +72,20 @@ func (l *lane) answer(call *wire.Call) error {
 	}
 	if refused != nil {
 		input.close()
-		return l.result(failureOf(refused))
+		return l.result(failureOf(refused), 0)
+	}
+	if len(call.GetFollowers()) > 0 {
+		done, failure, err := l.chain(ctx, call, input)
+		if err != nil {
+			return err
+		}
+		return l.result(failure, done)
 	}
 	failure, err := l.invoke(ctx, call, input)
 	if err != nil {
 		return err
 	}
-	return l.result(failure)
+	return l.result(failure, 0)
 }
 
 // invoke calls the step and sends all but the result. Its error ends the lane.
@@ -114,8 +121,9 @@ func (l *lane) invoke(ctx context.Context, told *wire.Call, input *input) (*wire
 	return failureOf(err), nil
 }
 
-func (l *lane) result(failure *wire.Failure) error {
-	return l.send(&wire.PluginFrame{Kind: &wire.PluginFrame_Result{Result: &wire.Result{Failure: failure}}})
+func (l *lane) result(failure *wire.Failure, done uint32) error {
+	result := &wire.Result{Failure: failure, Done: done}
+	return l.send(&wire.PluginFrame{Kind: &wire.PluginFrame_Result{Result: result}})
 }
 
 // next is the engine's next frame.

@@ -14,6 +14,7 @@ import grpc
 import pyarrow as pa
 
 from heddle.core.config import ConfigValue, convert_fields
+from heddle.core.link import Link
 from heddle.core.signature import ModuleSignature
 from heddle.core.wire import plugin_pb2 as wire
 from heddle.udf_bridge.describing import build_project, describe_project
@@ -21,6 +22,7 @@ from heddle.udf_bridge.hosts import Host, PluginHosts
 from heddle.udf_bridge.merging import Mergers
 from heddle.udf_bridge.project import read_project
 from heddle.udf_bridge.remote import RemoteTransport
+from heddle.udf_bridge.remote_chain import RemoteChain
 from heddle.udf_bridge.transport import (
     Batching,
     CallContext,
@@ -87,6 +89,7 @@ class Conformance:
         self._mergers = Mergers()
         self.host.subscribe(self.told)
         self.sessions: list[StepSession] = []
+        self.chains: list[RemoteChain] = []
 
     @property
     def host(self) -> Host:
@@ -137,6 +140,27 @@ class Conformance:
         self.sessions.append(session)
         return session
 
+    def chain(self, *members: tuple[str, Mapping[str, ConfigValue], Link]) -> RemoteChain:
+        """Steps with their settings and links, in one call."""
+        bindings = [
+            StepBinding(
+                f"W.{step}",
+                self.module,
+                self.module.steps[step],
+                convert_fields(config, self.module.steps[step].config),
+                {},
+                str(self.folder),
+                None,
+                link=link,
+            )
+            for step, config, link in members
+        ]
+        transport = RemoteTransport(self.hosts, self._mergers, lambda module: self.launch)
+        chain = transport.open_chain(bindings, self.told)
+        assert chain is not None, "every SDK knows chains"
+        self.chains.append(chain)
+        return chain
+
     def call(
         self, step: str, rows: pa.Table | None, config: Mapping[str, ConfigValue] | None = None
     ) -> CallResult:
@@ -155,7 +179,7 @@ class Conformance:
         return output
 
     def close(self) -> None:
-        for session in self.sessions:
+        for session in (*self.sessions, *self.chains):
             session.close()
         self.hosts.close()
 

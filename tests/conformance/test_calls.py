@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from heddle.core.report import StepLogged, StepMeasured, StepProgressed
-from heddle.udf_bridge.connection import BindingKey
+from heddle.udf_bridge.keys import BindingKey
 from heddle.udf_bridge.transport import (
     PluginOutput,
     StepFailure,
@@ -48,7 +48,8 @@ def test_logs_progress_metrics_and_output(fresh_plugin: Conformance) -> None:
     told = fresh_plugin.told
     session = fresh_plugin.session("log", {"message": "all is well"})
     assert session.invoke(ROWS, context()).output == ROWS
-    assert told.of(StepLogged) == [StepLogged("info", "all is well", {"rows": "3"})]
+    fields = {"rows": "3", "step": "conformance.step", "key": "run-1/W.step/0"}
+    assert told.of(StepLogged) == [StepLogged("info", "all is well", fields)]
     (progress,) = told.of(StepProgressed)
     assert isinstance(progress, StepProgressed)
     assert (progress.rows_done, progress.rows_total) == (3, 3)

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from heddle.core.wire import plugin_pb2 as wire
-from heddle.udf_bridge.connection import ResourceKey
+from heddle.udf_bridge.keys import ResourceKey
 from heddle.udf_bridge.transport import StepFailure, StepSession
 from tests.conformance.plugin import Conformance, context, wait_until
 

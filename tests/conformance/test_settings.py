@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from heddle.udf_bridge.connection import BindingKey, ResourceKey
+from heddle.udf_bridge.keys import BindingKey, ResourceKey
 from heddle.udf_bridge.transport import StepFailure
 from tests.conformance.plugin import Conformance, context
 

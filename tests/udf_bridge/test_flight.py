@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 
 from heddle.core.report import StepLogged, StepMeasured, StepProgressed
-from heddle.udf_bridge.connection import binding_key
+from heddle.udf_bridge.keys import binding_key
 from heddle.udf_bridge.transport import (
     Batching,
     CallsMerged,
@@ -138,7 +138,9 @@ def test_rejections(plugin: Served) -> None:
 
 def test_logs_progress_and_metrics(plugin: Served, process: GatewayProcess) -> None:
     plugin.call("log", NUMBERS, {"message": "hallo"})
-    assert plugin.told.of(StepLogged) == [StepLogged("info", "hallo", {"rows": "4"})]
+    (logged,) = plugin.told.of(StepLogged)
+    assert isinstance(logged, StepLogged)
+    assert (logged.level, logged.message, logged.fields["rows"]) == ("info", "hallo", "4")
     assert plugin.told.of(StepProgressed) == [StepProgressed(4, 4, "")]
     assert plugin.told.of(StepMeasured) == [StepMeasured("seen", 4.0, "rows")]
     process.wait_for_line("conformance: out: hallo")

@@ -4,131 +4,140 @@
 # source: plugin.proto
 # Protobuf Python Version: 7.35.1
 """Generated protocol buffer code."""
-
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import descriptor_pool as _descriptor_pool
 from google.protobuf import runtime_version as _runtime_version
 from google.protobuf import symbol_database as _symbol_database
 from google.protobuf.internal import builder as _builder
-
-_runtime_version.ValidateProtobufRuntimeVersion(_runtime_version.Domain.PUBLIC, 7, 35, 1, "", "plugin.proto")
+_runtime_version.ValidateProtobufRuntimeVersion(
+    _runtime_version.Domain.PUBLIC,
+    7,
+    35,
+    1,
+    '',
+    'plugin.proto'
+)
 # @@protoc_insertion_point(imports)
 
 _sym_db = _symbol_database.Default()
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(
-    b'\n\x0cplugin.proto\x12\x10heddle.plugin.v1"\xdd\x01\n\x07\x46\x61ilure\x12,\n\x04kind\x18\x01 \x01(\x0e\x32\x1e.heddle.plugin.v1.Failure.Kind\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x12\n\nerror_type\x18\x03 \x01(\t\x12\x13\n\x0bstack_trace\x18\x04 \x01(\t\x12\x11\n\ttransient\x18\x05 \x01(\x08"W\n\x04Kind\x12\x08\n\x04STEP\x10\x00\x12\n\n\x06\x43ONFIG\x10\x01\x12\x0f\n\x0bUNSUPPORTED\x10\x02\x12\r\n\tCANCELLED\x10\x03\x12\x0b\n\x07\x45XPIRED\x10\x04\x12\x0c\n\x08PROTOCOL\x10\x05"\x89\x01\n\x10HandshakeRequest\x12\x14\n\x0cprotocol_min\x18\x01 \x01(\r\x12\x14\n\x0cprotocol_max\x18\x02 \x01(\r\x12\x16\n\x0e\x65ngine_version\x18\x03 \x01(\t\x12\x18\n\x10inline_bytes_max\x18\x04 \x01(\r\x12\x17\n\x0f\x66rame_bytes_max\x18\x05 \x01(\r"\x86\x01\n\x11HandshakeResponse\x12\x10\n\x08protocol\x18\x01 \x01(\r\x12\x0b\n\x03sdk\x18\x02 \x01(\t\x12\x11\n\tnamespace\x18\x03 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x04 \x03(\t\x12*\n\x07\x66\x61ilure\x18\x05 \x01(\x0b\x32\x19.heddle.plugin.v1.Failure"\x8e\x01\n\x0f\x44\x65scribeRequest\x12G\n\x0b\x65nvironment\x18\x01 \x03(\x0b\x32\x32.heddle.plugin.v1.DescribeRequest.EnvironmentEntry\x1a\x32\n\x10\x45nvironmentEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01"\xc5\x01\n\x10\x44\x65scribeResponse\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0b\n\x03\x64oc\x18\x03 \x01(\t\x12%\n\x05steps\x18\x04 \x03(\x0b\x32\x16.heddle.plugin.v1.Step\x12-\n\tresources\x18\x05 \x03(\x0b\x32\x1a.heddle.plugin.v1.Resource\x12*\n\x07\x66\x61ilure\x18\x06 \x01(\x0b\x32\x19.heddle.plugin.v1.Failure"#\n\x03Row\x12\x0e\n\x06schema\x18\x01 \x01(\x0c\x12\x0c\n\x04open\x18\x02 \x01(\x08"\xb4\x03\n\x04Step\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03\x64oc\x18\x02 \x01(\t\x12\x12\n\ninput_mode\x18\x03 \x01(\t\x12$\n\x05input\x18\x04 \x01(\x0b\x32\x15.heddle.plugin.v1.Row\x12%\n\x06output\x18\x05 \x01(\x0b\x32\x15.heddle.plugin.v1.Row\x12\x1a\n\x12output_from_config\x18\x06 \x01(\x08\x12\x0c\n\x04rows\x18\x07 \x01(\t\x12\x13\n\x0bpassthrough\x18\x08 \x01(\x08\x12\x1a\n\rdeterministic\x18\t \x01(\x08H\x00\x88\x01\x01\x12\x17\n\nidempotent\x18\n \x01(\x08H\x01\x88\x01\x01\x12\x13\n\x06\x65\x66\x66\x65\x63t\x18\x0b \x01(\x08H\x02\x88\x01\x01\x12-\n\x06\x63onfig\x18\x0c \x03(\x0b\x32\x1d.heddle.plugin.v1.ConfigField\x12\x13\n\x0b\x63onfig_open\x18\r \x01(\x08\x12%\n\x05slots\x18\x0e \x03(\x0b\x32\x16.heddle.plugin.v1.Slot\x12\x10\n\x08runnable\x18\x0f \x01(\x08\x42\x10\n\x0e_deterministicB\r\n\x0b_idempotentB\t\n\x07_effect"8\n\x04Slot\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08resource\x18\x02 \x01(\t\x12\x10\n\x08required\x18\x03 \x01(\x08"i\n\x08Resource\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03\x64oc\x18\x02 \x01(\t\x12-\n\x06\x63onfig\x18\x03 \x03(\x0b\x32\x1d.heddle.plugin.v1.ConfigField\x12\x13\n\x0b\x63onfig_open\x18\x04 \x01(\x08"\x8c\x01\n\x0b\x43onfigField\x12\x0c\n\x04name\x18\x01 \x01(\t\x12*\n\x04type\x18\x02 \x01(\x0b\x32\x1c.heddle.plugin.v1.ConfigType\x12\x10\n\x08required\x18\x03 \x01(\x08\x12\x14\n\x0c\x64\x65\x66\x61ult_json\x18\x04 \x01(\t\x12\x0e\n\x06secret\x18\x05 \x01(\x08\x12\x0b\n\x03\x64oc\x18\x06 \x01(\t"\x9e\x01\n\nConfigType\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12+\n\x05items\x18\x02 \x01(\x0b\x32\x1c.heddle.plugin.v1.ConfigType\x12-\n\x06\x66ields\x18\x03 \x03(\x0b\x32\x1d.heddle.plugin.v1.ConfigField\x12\x14\n\x0c\x63hoices_json\x18\x04 \x03(\t\x12\x10\n\x08nullable\x18\x05 \x01(\x08"W\n\x13OpenResourceRequest\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0b\x63onfig_json\x18\x03 \x01(\t\x12\x0f\n\x07lease_s\x18\x04 \x01(\x01"W\n\x14OpenResourceResponse\x12\x13\n\x0bresource_id\x18\x01 \x01(\x04\x12*\n\x07\x66\x61ilure\x18\x02 \x01(\x0b\x32\x19.heddle.plugin.v1.Failure"+\n\x14\x43heckResourceRequest\x12\x13\n\x0bresource_id\x18\x01 \x01(\x04"T\n\x15\x43heckResourceResponse\x12\x0f\n\x07problem\x18\x01 \x01(\t\x12*\n\x07\x66\x61ilure\x18\x02 \x01(\x0b\x32\x19.heddle.plugin.v1.Failure"+\n\x14\x43loseResourceRequest\x12\x13\n\x0bresource_id\x18\x01 \x01(\x04"C\n\x15\x43loseResourceResponse\x12*\n\x07\x66\x61ilure\x18\x01 \x01(\x0b\x32\x19.heddle.plugin.v1.Failure"\xb9\x01\n\x0f\x42indStepRequest\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x13\n\x0b\x63onfig_json\x18\x02 \x01(\t\x12\x43\n\tresources\x18\x03 \x03(\x0b\x32\x30.heddle.plugin.v1.BindStepRequest.ResourcesEntry\x12\x0c\n\x04\x62\x61se\x18\x04 \x01(\t\x1a\x30\n\x0eResourcesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01"R\n\x10\x42indStepResponse\x12\x12\n\nbinding_id\x18\x01 \x01(\x04\x12*\n\x07\x66\x61ilure\x18\x02 \x01(\x0b\x32\x19.heddle.plugin.v1.Failure"N\n\x12InferSchemaRequest\x12\x12\n\nbinding_id\x18\x01 \x01(\x04\x12$\n\x05input\x18\x02 \x01(\x0b\x32\x15.heddle.plugin.v1.Row"h\n\x13InferSchemaResponse\x12%\n\x06output\x18\x01 \x01(\x0b\x32\x15.heddle.plugin.v1.Row\x12*\n\x07\x66\x61ilure\x18\x02 \x01(\x0b\x32\x19.heddle.plugin.v1.Failure"(\n\x12ReleaseStepRequest\x12\x12\n\nbinding_id\x18\x01 \x01(\x04"\x15\n\x13ReleaseStepResponse" \n\rCancelRequest\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\x04"\x10\n\x0e\x43\x61ncelResponse"\x0f\n\rHealthRequest"1\n\x0eHealthResponse\x12\r\n\x05\x63\x61lls\x18\x01 \x01(\r\x12\x10\n\x08problems\x18\x02 \x03(\t"\x0e\n\x0c\x44rainRequest"!\n\rDrainResponse\x12\x10\n\x08problems\x18\x01 \x03(\t"\xbc\x01\n\x0b\x45ngineFrame\x12&\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x16.heddle.plugin.v1.CallH\x00\x12(\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32\x17.heddle.plugin.v1.BatchH\x00\x12)\n\x03\x65nd\x18\x03 \x01(\x0b\x32\x1a.heddle.plugin.v1.EndInputH\x00\x12(\n\x05grant\x18\x04 \x01(\x0b\x32\x17.heddle.plugin.v1.GrantH\x00\x42\x06\n\x04kind"\xd9\x02\n\x0bPluginFrame\x12(\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x17.heddle.plugin.v1.BatchH\x00\x12\x30\n\trejection\x18\x02 \x01(\x0b\x32\x1b.heddle.plugin.v1.RejectionH\x00\x12$\n\x03log\x18\x03 \x01(\x0b\x32\x15.heddle.plugin.v1.LogH\x00\x12.\n\x08progress\x18\x04 \x01(\x0b\x32\x1a.heddle.plugin.v1.ProgressH\x00\x12*\n\x06metric\x18\x05 \x01(\x0b\x32\x18.heddle.plugin.v1.MetricH\x00\x12&\n\x04need\x18\x06 \x01(\x0b\x32\x16.heddle.plugin.v1.NeedH\x00\x12*\n\x06result\x18\x07 \x01(\x0b\x32\x18.heddle.plugin.v1.ResultH\x00\x12\x10\n\x08released\x18\x0f \x03(\x04\x42\x06\n\x04kind"\xda\x01\n\x04\x43\x61ll\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\x04\x12\x12\n\nbinding_id\x18\x02 \x01(\x04\x12*\n\x07\x63ontext\x18\x03 \x01(\x0b\x32\x19.heddle.plugin.v1.Context\x12\x11\n\thas_input\x18\x04 \x01(\x08\x12&\n\x05\x62\x61tch\x18\x05 \x01(\x0b\x32\x17.heddle.plugin.v1.Batch\x12\x0b\n\x03\x65nd\x18\x06 \x01(\x08\x12&\n\x05grant\x18\x07 \x01(\x0b\x32\x17.heddle.plugin.v1.Grant\x12\x11\n\tforgotten\x18\x08 \x03(\x04"\xa4\x01\n\x07\x43ontext\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x10\n\x08workflow\x18\x02 \x01(\t\x12\x0c\n\x04step\x18\x03 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x04 \x01(\r\x12\x1c\n\x0fidempotency_key\x18\x05 \x01(\tH\x00\x88\x01\x01\x12\x17\n\ndeadline_s\x18\x06 \x01(\x01H\x01\x88\x01\x01\x42\x12\n\x10_idempotency_keyB\r\n\x0b_deadline_s"\n\n\x08\x45ndInput"]\n\x05\x42\x61tch\x12\x10\n\x06inline\x18\x01 \x01(\x0cH\x00\x12(\n\x05slice\x18\x02 \x01(\x0b\x32\x17.heddle.plugin.v1.SliceH\x00\x12\x0f\n\x07\x63olumns\x18\x03 \x03(\x11\x42\x07\n\x05place"S\n\x05Slice\x12*\n\x07segment\x18\x01 \x01(\x0b\x32\x19.heddle.plugin.v1.Segment\x12\x0e\n\x06offset\x18\x02 \x01(\x04\x12\x0e\n\x06length\x18\x03 \x01(\x04"7\n\x07Segment\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x04"\x1a\n\x04Need\x12\x12\n\nsize_bytes\x18\x01 \x01(\x04"3\n\x05Grant\x12*\n\x07segment\x18\x01 \x01(\x0b\x32\x19.heddle.plugin.v1.Segment"=\n\tRejection\x12\x0c\n\x04rows\x18\x01 \x01(\x0c\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x12\n\nerror_type\x18\x03 \x01(\t"\x87\x01\n\x03Log\x12\r\n\x05level\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x31\n\x06\x66ields\x18\x03 \x03(\x0b\x32!.heddle.plugin.v1.Log.FieldsEntry\x1a-\n\x0b\x46ieldsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01"B\n\x08Progress\x12\x11\n\trows_done\x18\x01 \x01(\x04\x12\x12\n\nrows_total\x18\x02 \x01(\x04\x12\x0f\n\x07message\x18\x03 \x01(\t"3\n\x06Metric\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01\x12\x0c\n\x04unit\x18\x03 \x01(\t"4\n\x06Result\x12*\n\x07\x66\x61ilure\x18\x01 \x01(\x0b\x32\x19.heddle.plugin.v1.Failure2\xca\x07\n\rPluginControl\x12T\n\tHandshake\x12".heddle.plugin.v1.HandshakeRequest\x1a#.heddle.plugin.v1.HandshakeResponse\x12Q\n\x08\x44\x65scribe\x12!.heddle.plugin.v1.DescribeRequest\x1a".heddle.plugin.v1.DescribeResponse\x12]\n\x0cOpenResource\x12%.heddle.plugin.v1.OpenResourceRequest\x1a&.heddle.plugin.v1.OpenResourceResponse\x12`\n\rCheckResource\x12&.heddle.plugin.v1.CheckResourceRequest\x1a\'.heddle.plugin.v1.CheckResourceResponse\x12`\n\rCloseResource\x12&.heddle.plugin.v1.CloseResourceRequest\x1a\'.heddle.plugin.v1.CloseResourceResponse\x12Q\n\x08\x42indStep\x12!.heddle.plugin.v1.BindStepRequest\x1a".heddle.plugin.v1.BindStepResponse\x12Z\n\x0bInferSchema\x12$.heddle.plugin.v1.InferSchemaRequest\x1a%.heddle.plugin.v1.InferSchemaResponse\x12Z\n\x0bReleaseStep\x12$.heddle.plugin.v1.ReleaseStepRequest\x1a%.heddle.plugin.v1.ReleaseStepResponse\x12K\n\x06\x43\x61ncel\x12\x1f.heddle.plugin.v1.CancelRequest\x1a .heddle.plugin.v1.CancelResponse\x12K\n\x06Health\x12\x1f.heddle.plugin.v1.HealthRequest\x1a .heddle.plugin.v1.HealthResponse\x12H\n\x05\x44rain\x12\x1e.heddle.plugin.v1.DrainRequest\x1a\x1f.heddle.plugin.v1.DrainResponseB4Z2github.com/heddle-lang/heddle/sdk/go/internal/wireb\x06proto3'
-)
+
+
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x0cplugin.proto\x12\x10heddle.plugin.v1\"\xdd\x01\n\x07\x46\x61ilure\x12,\n\x04kind\x18\x01 \x01(\x0e\x32\x1e.heddle.plugin.v1.Failure.Kind\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x12\n\nerror_type\x18\x03 \x01(\t\x12\x13\n\x0bstack_trace\x18\x04 \x01(\t\x12\x11\n\ttransient\x18\x05 \x01(\x08\"W\n\x04Kind\x12\x08\n\x04STEP\x10\x00\x12\n\n\x06\x43ONFIG\x10\x01\x12\x0f\n\x0bUNSUPPORTED\x10\x02\x12\r\n\tCANCELLED\x10\x03\x12\x0b\n\x07\x45XPIRED\x10\x04\x12\x0c\n\x08PROTOCOL\x10\x05\"\x89\x01\n\x10HandshakeRequest\x12\x14\n\x0cprotocol_min\x18\x01 \x01(\r\x12\x14\n\x0cprotocol_max\x18\x02 \x01(\r\x12\x16\n\x0e\x65ngine_version\x18\x03 \x01(\t\x12\x18\n\x10inline_bytes_max\x18\x04 \x01(\r\x12\x17\n\x0f\x66rame_bytes_max\x18\x05 \x01(\r\"\x96\x01\n\x11HandshakeResponse\x12\x10\n\x08protocol\x18\x01 \x01(\r\x12\x0b\n\x03sdk\x18\x02 \x01(\t\x12\x11\n\tnamespace\x18\x03 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x04 \x03(\t\x12*\n\x07\x66\x61ilure\x18\x05 \x01(\x0b\x32\x19.heddle.plugin.v1.Failure\x12\x0e\n\x06\x63hains\x18\x06 \x01(\x08\"\x8e\x01\n\x0f\x44\x65scribeRequest\x12G\n\x0b\x65nvironment\x18\x01 \x03(\x0b\x32\x32.heddle.plugin.v1.DescribeRequest.EnvironmentEntry\x1a\x32\n\x10\x45nvironmentEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xc5\x01\n\x10\x44\x65scribeResponse\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0b\n\x03\x64oc\x18\x03 \x01(\t\x12%\n\x05steps\x18\x04 \x03(\x0b\x32\x16.heddle.plugin.v1.Step\x12-\n\tresources\x18\x05 \x03(\x0b\x32\x1a.heddle.plugin.v1.Resource\x12*\n\x07\x66\x61ilure\x18\x06 \x01(\x0b\x32\x19.heddle.plugin.v1.Failure\"#\n\x03Row\x12\x0e\n\x06schema\x18\x01 \x01(\x0c\x12\x0c\n\x04open\x18\x02 \x01(\x08\"\xb4\x03\n\x04Step\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03\x64oc\x18\x02 \x01(\t\x12\x12\n\ninput_mode\x18\x03 \x01(\t\x12$\n\x05input\x18\x04 \x01(\x0b\x32\x15.heddle.plugin.v1.Row\x12%\n\x06output\x18\x05 \x01(\x0b\x32\x15.heddle.plugin.v1.Row\x12\x1a\n\x12output_from_config\x18\x06 \x01(\x08\x12\x0c\n\x04rows\x18\x07 \x01(\t\x12\x13\n\x0bpassthrough\x18\x08 \x01(\x08\x12\x1a\n\rdeterministic\x18\t \x01(\x08H\x00\x88\x01\x01\x12\x17\n\nidempotent\x18\n \x01(\x08H\x01\x88\x01\x01\x12\x13\n\x06\x65\x66\x66\x65\x63t\x18\x0b \x01(\x08H\x02\x88\x01\x01\x12-\n\x06\x63onfig\x18\x0c \x03(\x0b\x32\x1d.heddle.plugin.v1.ConfigField\x12\x13\n\x0b\x63onfig_open\x18\r \x01(\x08\x12%\n\x05slots\x18\x0e \x03(\x0b\x32\x16.heddle.plugin.v1.Slot\x12\x10\n\x08runnable\x18\x0f \x01(\x08\x42\x10\n\x0e_deterministicB\r\n\x0b_idempotentB\t\n\x07_effect\"8\n\x04Slot\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08resource\x18\x02 \x01(\t\x12\x10\n\x08required\x18\x03 \x01(\x08\"i\n\x08Resource\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03\x64oc\x18\x02 \x01(\t\x12-\n\x06\x63onfig\x18\x03 \x03(\x0b\x32\x1d.heddle.plugin.v1.ConfigField\x12\x13\n\x0b\x63onfig_open\x18\x04 \x01(\x08\"\x8c\x01\n\x0b\x43onfigField\x12\x0c\n\x04name\x18\x01 \x01(\t\x12*\n\x04type\x18\x02 \x01(\x0b\x32\x1c.heddle.plugin.v1.ConfigType\x12\x10\n\x08required\x18\x03 \x01(\x08\x12\x14\n\x0c\x64\x65\x66\x61ult_json\x18\x04 \x01(\t\x12\x0e\n\x06secret\x18\x05 \x01(\x08\x12\x0b\n\x03\x64oc\x18\x06 \x01(\t\"\x9e\x01\n\nConfigType\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12+\n\x05items\x18\x02 \x01(\x0b\x32\x1c.heddle.plugin.v1.ConfigType\x12-\n\x06\x66ields\x18\x03 \x03(\x0b\x32\x1d.heddle.plugin.v1.ConfigField\x12\x14\n\x0c\x63hoices_json\x18\x04 \x03(\t\x12\x10\n\x08nullable\x18\x05 \x01(\x08\"W\n\x13OpenResourceRequest\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0b\x63onfig_json\x18\x03 \x01(\t\x12\x0f\n\x07lease_s\x18\x04 \x01(\x01\"W\n\x14OpenResourceResponse\x12\x13\n\x0bresource_id\x18\x01 \x01(\x04\x12*\n\x07\x66\x61ilure\x18\x02 \x01(\x0b\x32\x19.heddle.plugin.v1.Failure\"+\n\x14\x43heckResourceRequest\x12\x13\n\x0bresource_id\x18\x01 \x01(\x04\"T\n\x15\x43heckResourceResponse\x12\x0f\n\x07problem\x18\x01 \x01(\t\x12*\n\x07\x66\x61ilure\x18\x02 \x01(\x0b\x32\x19.heddle.plugin.v1.Failure\"+\n\x14\x43loseResourceRequest\x12\x13\n\x0bresource_id\x18\x01 \x01(\x04\"C\n\x15\x43loseResourceResponse\x12*\n\x07\x66\x61ilure\x18\x01 \x01(\x0b\x32\x19.heddle.plugin.v1.Failure\"\xdf\x01\n\x0f\x42indStepRequest\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x13\n\x0b\x63onfig_json\x18\x02 \x01(\t\x12\x43\n\tresources\x18\x03 \x03(\x0b\x32\x30.heddle.plugin.v1.BindStepRequest.ResourcesEntry\x12\x0c\n\x04\x62\x61se\x18\x04 \x01(\t\x12$\n\x04link\x18\x05 \x01(\x0b\x32\x16.heddle.plugin.v1.Link\x1a\x30\n\x0eResourcesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\"Q\n\x04Link\x12\r\n\x05takes\x18\x01 \x01(\x0c\x12\r\n\x05gives\x18\x02 \x01(\x0c\x12\x0f\n\x07returns\x18\x03 \x03(\t\x12\x0c\n\x04open\x18\x04 \x01(\x08\x12\x0c\n\x04rows\x18\x05 \x01(\t\"R\n\x10\x42indStepResponse\x12\x12\n\nbinding_id\x18\x01 \x01(\x04\x12*\n\x07\x66\x61ilure\x18\x02 \x01(\x0b\x32\x19.heddle.plugin.v1.Failure\"N\n\x12InferSchemaRequest\x12\x12\n\nbinding_id\x18\x01 \x01(\x04\x12$\n\x05input\x18\x02 \x01(\x0b\x32\x15.heddle.plugin.v1.Row\"h\n\x13InferSchemaResponse\x12%\n\x06output\x18\x01 \x01(\x0b\x32\x15.heddle.plugin.v1.Row\x12*\n\x07\x66\x61ilure\x18\x02 \x01(\x0b\x32\x19.heddle.plugin.v1.Failure\"(\n\x12ReleaseStepRequest\x12\x12\n\nbinding_id\x18\x01 \x01(\x04\"\x15\n\x13ReleaseStepResponse\" \n\rCancelRequest\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\x04\"\x10\n\x0e\x43\x61ncelResponse\"\x0f\n\rHealthRequest\"1\n\x0eHealthResponse\x12\r\n\x05\x63\x61lls\x18\x01 \x01(\r\x12\x10\n\x08problems\x18\x02 \x03(\t\"\x0e\n\x0c\x44rainRequest\"!\n\rDrainResponse\x12\x10\n\x08problems\x18\x01 \x03(\t\"\xbc\x01\n\x0b\x45ngineFrame\x12&\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x16.heddle.plugin.v1.CallH\x00\x12(\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32\x17.heddle.plugin.v1.BatchH\x00\x12)\n\x03\x65nd\x18\x03 \x01(\x0b\x32\x1a.heddle.plugin.v1.EndInputH\x00\x12(\n\x05grant\x18\x04 \x01(\x0b\x32\x17.heddle.plugin.v1.GrantH\x00\x42\x06\n\x04kind\"\xe9\x02\n\x0bPluginFrame\x12(\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x17.heddle.plugin.v1.BatchH\x00\x12\x30\n\trejection\x18\x02 \x01(\x0b\x32\x1b.heddle.plugin.v1.RejectionH\x00\x12$\n\x03log\x18\x03 \x01(\x0b\x32\x15.heddle.plugin.v1.LogH\x00\x12.\n\x08progress\x18\x04 \x01(\x0b\x32\x1a.heddle.plugin.v1.ProgressH\x00\x12*\n\x06metric\x18\x05 \x01(\x0b\x32\x18.heddle.plugin.v1.MetricH\x00\x12&\n\x04need\x18\x06 \x01(\x0b\x32\x16.heddle.plugin.v1.NeedH\x00\x12*\n\x06result\x18\x07 \x01(\x0b\x32\x18.heddle.plugin.v1.ResultH\x00\x12\x0e\n\x06member\x18\x0e \x01(\r\x12\x10\n\x08released\x18\x0f \x03(\x04\x42\x06\n\x04kind\"\x89\x02\n\x04\x43\x61ll\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\x04\x12\x12\n\nbinding_id\x18\x02 \x01(\x04\x12*\n\x07\x63ontext\x18\x03 \x01(\x0b\x32\x19.heddle.plugin.v1.Context\x12\x11\n\thas_input\x18\x04 \x01(\x08\x12&\n\x05\x62\x61tch\x18\x05 \x01(\x0b\x32\x17.heddle.plugin.v1.Batch\x12\x0b\n\x03\x65nd\x18\x06 \x01(\x08\x12&\n\x05grant\x18\x07 \x01(\x0b\x32\x17.heddle.plugin.v1.Grant\x12\x11\n\tforgotten\x18\x08 \x03(\x04\x12-\n\tfollowers\x18\t \x03(\x0b\x32\x1a.heddle.plugin.v1.Follower\"^\n\x08\x46ollower\x12\x12\n\nbinding_id\x18\x01 \x01(\x04\x12\x0c\n\x04step\x18\x02 \x01(\t\x12\x1c\n\x0fidempotency_key\x18\x03 \x01(\tH\x00\x88\x01\x01\x42\x12\n\x10_idempotency_key\"\xa4\x01\n\x07\x43ontext\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x10\n\x08workflow\x18\x02 \x01(\t\x12\x0c\n\x04step\x18\x03 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x04 \x01(\r\x12\x1c\n\x0fidempotency_key\x18\x05 \x01(\tH\x00\x88\x01\x01\x12\x17\n\ndeadline_s\x18\x06 \x01(\x01H\x01\x88\x01\x01\x42\x12\n\x10_idempotency_keyB\r\n\x0b_deadline_s\"\n\n\x08\x45ndInput\"]\n\x05\x42\x61tch\x12\x10\n\x06inline\x18\x01 \x01(\x0cH\x00\x12(\n\x05slice\x18\x02 \x01(\x0b\x32\x17.heddle.plugin.v1.SliceH\x00\x12\x0f\n\x07\x63olumns\x18\x03 \x03(\x11\x42\x07\n\x05place\"S\n\x05Slice\x12*\n\x07segment\x18\x01 \x01(\x0b\x32\x19.heddle.plugin.v1.Segment\x12\x0e\n\x06offset\x18\x02 \x01(\x04\x12\x0e\n\x06length\x18\x03 \x01(\x04\"7\n\x07Segment\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x04\"\x1a\n\x04Need\x12\x12\n\nsize_bytes\x18\x01 \x01(\x04\"3\n\x05Grant\x12*\n\x07segment\x18\x01 \x01(\x0b\x32\x19.heddle.plugin.v1.Segment\"=\n\tRejection\x12\x0c\n\x04rows\x18\x01 \x01(\x0c\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x12\n\nerror_type\x18\x03 \x01(\t\"\x87\x01\n\x03Log\x12\r\n\x05level\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x31\n\x06\x66ields\x18\x03 \x03(\x0b\x32!.heddle.plugin.v1.Log.FieldsEntry\x1a-\n\x0b\x46ieldsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"B\n\x08Progress\x12\x11\n\trows_done\x18\x01 \x01(\x04\x12\x12\n\nrows_total\x18\x02 \x01(\x04\x12\x0f\n\x07message\x18\x03 \x01(\t\"3\n\x06Metric\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01\x12\x0c\n\x04unit\x18\x03 \x01(\t\"B\n\x06Result\x12*\n\x07\x66\x61ilure\x18\x01 \x01(\x0b\x32\x19.heddle.plugin.v1.Failure\x12\x0c\n\x04\x64one\x18\x02 \x01(\r2\xca\x07\n\rPluginControl\x12T\n\tHandshake\x12\".heddle.plugin.v1.HandshakeRequest\x1a#.heddle.plugin.v1.HandshakeResponse\x12Q\n\x08\x44\x65scribe\x12!.heddle.plugin.v1.DescribeRequest\x1a\".heddle.plugin.v1.DescribeResponse\x12]\n\x0cOpenResource\x12%.heddle.plugin.v1.OpenResourceRequest\x1a&.heddle.plugin.v1.OpenResourceResponse\x12`\n\rCheckResource\x12&.heddle.plugin.v1.CheckResourceRequest\x1a\'.heddle.plugin.v1.CheckResourceResponse\x12`\n\rCloseResource\x12&.heddle.plugin.v1.CloseResourceRequest\x1a\'.heddle.plugin.v1.CloseResourceResponse\x12Q\n\x08\x42indStep\x12!.heddle.plugin.v1.BindStepRequest\x1a\".heddle.plugin.v1.BindStepResponse\x12Z\n\x0bInferSchema\x12$.heddle.plugin.v1.InferSchemaRequest\x1a%.heddle.plugin.v1.InferSchemaResponse\x12Z\n\x0bReleaseStep\x12$.heddle.plugin.v1.ReleaseStepRequest\x1a%.heddle.plugin.v1.ReleaseStepResponse\x12K\n\x06\x43\x61ncel\x12\x1f.heddle.plugin.v1.CancelRequest\x1a .heddle.plugin.v1.CancelResponse\x12K\n\x06Health\x12\x1f.heddle.plugin.v1.HealthRequest\x1a .heddle.plugin.v1.HealthResponse\x12H\n\x05\x44rain\x12\x1e.heddle.plugin.v1.DrainRequest\x1a\x1f.heddle.plugin.v1.DrainResponseB4Z2github.com/heddle-lang/heddle/sdk/go/internal/wireb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
-_builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, "plugin_pb2", _globals)
+_builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'plugin_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-    _globals["DESCRIPTOR"]._loaded_options = None
-    _globals["DESCRIPTOR"]._serialized_options = b"Z2github.com/heddle-lang/heddle/sdk/go/internal/wire"
-    _globals["_DESCRIBEREQUEST_ENVIRONMENTENTRY"]._loaded_options = None
-    _globals["_DESCRIBEREQUEST_ENVIRONMENTENTRY"]._serialized_options = b"8\001"
-    _globals["_BINDSTEPREQUEST_RESOURCESENTRY"]._loaded_options = None
-    _globals["_BINDSTEPREQUEST_RESOURCESENTRY"]._serialized_options = b"8\001"
-    _globals["_LOG_FIELDSENTRY"]._loaded_options = None
-    _globals["_LOG_FIELDSENTRY"]._serialized_options = b"8\001"
-    _globals["_FAILURE"]._serialized_start = 35
-    _globals["_FAILURE"]._serialized_end = 256
-    _globals["_FAILURE_KIND"]._serialized_start = 169
-    _globals["_FAILURE_KIND"]._serialized_end = 256
-    _globals["_HANDSHAKEREQUEST"]._serialized_start = 259
-    _globals["_HANDSHAKEREQUEST"]._serialized_end = 396
-    _globals["_HANDSHAKERESPONSE"]._serialized_start = 399
-    _globals["_HANDSHAKERESPONSE"]._serialized_end = 533
-    _globals["_DESCRIBEREQUEST"]._serialized_start = 536
-    _globals["_DESCRIBEREQUEST"]._serialized_end = 678
-    _globals["_DESCRIBEREQUEST_ENVIRONMENTENTRY"]._serialized_start = 628
-    _globals["_DESCRIBEREQUEST_ENVIRONMENTENTRY"]._serialized_end = 678
-    _globals["_DESCRIBERESPONSE"]._serialized_start = 681
-    _globals["_DESCRIBERESPONSE"]._serialized_end = 878
-    _globals["_ROW"]._serialized_start = 880
-    _globals["_ROW"]._serialized_end = 915
-    _globals["_STEP"]._serialized_start = 918
-    _globals["_STEP"]._serialized_end = 1354
-    _globals["_SLOT"]._serialized_start = 1356
-    _globals["_SLOT"]._serialized_end = 1412
-    _globals["_RESOURCE"]._serialized_start = 1414
-    _globals["_RESOURCE"]._serialized_end = 1519
-    _globals["_CONFIGFIELD"]._serialized_start = 1522
-    _globals["_CONFIGFIELD"]._serialized_end = 1662
-    _globals["_CONFIGTYPE"]._serialized_start = 1665
-    _globals["_CONFIGTYPE"]._serialized_end = 1823
-    _globals["_OPENRESOURCEREQUEST"]._serialized_start = 1825
-    _globals["_OPENRESOURCEREQUEST"]._serialized_end = 1912
-    _globals["_OPENRESOURCERESPONSE"]._serialized_start = 1914
-    _globals["_OPENRESOURCERESPONSE"]._serialized_end = 2001
-    _globals["_CHECKRESOURCEREQUEST"]._serialized_start = 2003
-    _globals["_CHECKRESOURCEREQUEST"]._serialized_end = 2046
-    _globals["_CHECKRESOURCERESPONSE"]._serialized_start = 2048
-    _globals["_CHECKRESOURCERESPONSE"]._serialized_end = 2132
-    _globals["_CLOSERESOURCEREQUEST"]._serialized_start = 2134
-    _globals["_CLOSERESOURCEREQUEST"]._serialized_end = 2177
-    _globals["_CLOSERESOURCERESPONSE"]._serialized_start = 2179
-    _globals["_CLOSERESOURCERESPONSE"]._serialized_end = 2246
-    _globals["_BINDSTEPREQUEST"]._serialized_start = 2249
-    _globals["_BINDSTEPREQUEST"]._serialized_end = 2434
-    _globals["_BINDSTEPREQUEST_RESOURCESENTRY"]._serialized_start = 2386
-    _globals["_BINDSTEPREQUEST_RESOURCESENTRY"]._serialized_end = 2434
-    _globals["_BINDSTEPRESPONSE"]._serialized_start = 2436
-    _globals["_BINDSTEPRESPONSE"]._serialized_end = 2518
-    _globals["_INFERSCHEMAREQUEST"]._serialized_start = 2520
-    _globals["_INFERSCHEMAREQUEST"]._serialized_end = 2598
-    _globals["_INFERSCHEMARESPONSE"]._serialized_start = 2600
-    _globals["_INFERSCHEMARESPONSE"]._serialized_end = 2704
-    _globals["_RELEASESTEPREQUEST"]._serialized_start = 2706
-    _globals["_RELEASESTEPREQUEST"]._serialized_end = 2746
-    _globals["_RELEASESTEPRESPONSE"]._serialized_start = 2748
-    _globals["_RELEASESTEPRESPONSE"]._serialized_end = 2769
-    _globals["_CANCELREQUEST"]._serialized_start = 2771
-    _globals["_CANCELREQUEST"]._serialized_end = 2803
-    _globals["_CANCELRESPONSE"]._serialized_start = 2805
-    _globals["_CANCELRESPONSE"]._serialized_end = 2821
-    _globals["_HEALTHREQUEST"]._serialized_start = 2823
-    _globals["_HEALTHREQUEST"]._serialized_end = 2838
-    _globals["_HEALTHRESPONSE"]._serialized_start = 2840
-    _globals["_HEALTHRESPONSE"]._serialized_end = 2889
-    _globals["_DRAINREQUEST"]._serialized_start = 2891
-    _globals["_DRAINREQUEST"]._serialized_end = 2905
-    _globals["_DRAINRESPONSE"]._serialized_start = 2907
-    _globals["_DRAINRESPONSE"]._serialized_end = 2940
-    _globals["_ENGINEFRAME"]._serialized_start = 2943
-    _globals["_ENGINEFRAME"]._serialized_end = 3131
-    _globals["_PLUGINFRAME"]._serialized_start = 3134
-    _globals["_PLUGINFRAME"]._serialized_end = 3479
-    _globals["_CALL"]._serialized_start = 3482
-    _globals["_CALL"]._serialized_end = 3700
-    _globals["_CONTEXT"]._serialized_start = 3703
-    _globals["_CONTEXT"]._serialized_end = 3867
-    _globals["_ENDINPUT"]._serialized_start = 3869
-    _globals["_ENDINPUT"]._serialized_end = 3879
-    _globals["_BATCH"]._serialized_start = 3881
-    _globals["_BATCH"]._serialized_end = 3974
-    _globals["_SLICE"]._serialized_start = 3976
-    _globals["_SLICE"]._serialized_end = 4059
-    _globals["_SEGMENT"]._serialized_start = 4061
-    _globals["_SEGMENT"]._serialized_end = 4116
-    _globals["_NEED"]._serialized_start = 4118
-    _globals["_NEED"]._serialized_end = 4144
-    _globals["_GRANT"]._serialized_start = 4146
-    _globals["_GRANT"]._serialized_end = 4197
-    _globals["_REJECTION"]._serialized_start = 4199
-    _globals["_REJECTION"]._serialized_end = 4260
-    _globals["_LOG"]._serialized_start = 4263
-    _globals["_LOG"]._serialized_end = 4398
-    _globals["_LOG_FIELDSENTRY"]._serialized_start = 4353
-    _globals["_LOG_FIELDSENTRY"]._serialized_end = 4398
-    _globals["_PROGRESS"]._serialized_start = 4400
-    _globals["_PROGRESS"]._serialized_end = 4466
-    _globals["_METRIC"]._serialized_start = 4468
-    _globals["_METRIC"]._serialized_end = 4519
-    _globals["_RESULT"]._serialized_start = 4521
-    _globals["_RESULT"]._serialized_end = 4573
-    _globals["_PLUGINCONTROL"]._serialized_start = 4576
-    _globals["_PLUGINCONTROL"]._serialized_end = 5546
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'Z2github.com/heddle-lang/heddle/sdk/go/internal/wire'
+  _globals['_DESCRIBEREQUEST_ENVIRONMENTENTRY']._loaded_options = None
+  _globals['_DESCRIBEREQUEST_ENVIRONMENTENTRY']._serialized_options = b'8\001'
+  _globals['_BINDSTEPREQUEST_RESOURCESENTRY']._loaded_options = None
+  _globals['_BINDSTEPREQUEST_RESOURCESENTRY']._serialized_options = b'8\001'
+  _globals['_LOG_FIELDSENTRY']._loaded_options = None
+  _globals['_LOG_FIELDSENTRY']._serialized_options = b'8\001'
+  _globals['_FAILURE']._serialized_start=35
+  _globals['_FAILURE']._serialized_end=256
+  _globals['_FAILURE_KIND']._serialized_start=169
+  _globals['_FAILURE_KIND']._serialized_end=256
+  _globals['_HANDSHAKEREQUEST']._serialized_start=259
+  _globals['_HANDSHAKEREQUEST']._serialized_end=396
+  _globals['_HANDSHAKERESPONSE']._serialized_start=399
+  _globals['_HANDSHAKERESPONSE']._serialized_end=549
+  _globals['_DESCRIBEREQUEST']._serialized_start=552
+  _globals['_DESCRIBEREQUEST']._serialized_end=694
+  _globals['_DESCRIBEREQUEST_ENVIRONMENTENTRY']._serialized_start=644
+  _globals['_DESCRIBEREQUEST_ENVIRONMENTENTRY']._serialized_end=694
+  _globals['_DESCRIBERESPONSE']._serialized_start=697
+  _globals['_DESCRIBERESPONSE']._serialized_end=894
+  _globals['_ROW']._serialized_start=896
+  _globals['_ROW']._serialized_end=931
+  _globals['_STEP']._serialized_start=934
+  _globals['_STEP']._serialized_end=1370
+  _globals['_SLOT']._serialized_start=1372
+  _globals['_SLOT']._serialized_end=1428
+  _globals['_RESOURCE']._serialized_start=1430
+  _globals['_RESOURCE']._serialized_end=1535
+  _globals['_CONFIGFIELD']._serialized_start=1538
+  _globals['_CONFIGFIELD']._serialized_end=1678
+  _globals['_CONFIGTYPE']._serialized_start=1681
+  _globals['_CONFIGTYPE']._serialized_end=1839
+  _globals['_OPENRESOURCEREQUEST']._serialized_start=1841
+  _globals['_OPENRESOURCEREQUEST']._serialized_end=1928
+  _globals['_OPENRESOURCERESPONSE']._serialized_start=1930
+  _globals['_OPENRESOURCERESPONSE']._serialized_end=2017
+  _globals['_CHECKRESOURCEREQUEST']._serialized_start=2019
+  _globals['_CHECKRESOURCEREQUEST']._serialized_end=2062
+  _globals['_CHECKRESOURCERESPONSE']._serialized_start=2064
+  _globals['_CHECKRESOURCERESPONSE']._serialized_end=2148
+  _globals['_CLOSERESOURCEREQUEST']._serialized_start=2150
+  _globals['_CLOSERESOURCEREQUEST']._serialized_end=2193
+  _globals['_CLOSERESOURCERESPONSE']._serialized_start=2195
+  _globals['_CLOSERESOURCERESPONSE']._serialized_end=2262
+  _globals['_BINDSTEPREQUEST']._serialized_start=2265
+  _globals['_BINDSTEPREQUEST']._serialized_end=2488
+  _globals['_BINDSTEPREQUEST_RESOURCESENTRY']._serialized_start=2440
+  _globals['_BINDSTEPREQUEST_RESOURCESENTRY']._serialized_end=2488
+  _globals['_LINK']._serialized_start=2490
+  _globals['_LINK']._serialized_end=2571
+  _globals['_BINDSTEPRESPONSE']._serialized_start=2573
+  _globals['_BINDSTEPRESPONSE']._serialized_end=2655
+  _globals['_INFERSCHEMAREQUEST']._serialized_start=2657
+  _globals['_INFERSCHEMAREQUEST']._serialized_end=2735
+  _globals['_INFERSCHEMARESPONSE']._serialized_start=2737
+  _globals['_INFERSCHEMARESPONSE']._serialized_end=2841
+  _globals['_RELEASESTEPREQUEST']._serialized_start=2843
+  _globals['_RELEASESTEPREQUEST']._serialized_end=2883
+  _globals['_RELEASESTEPRESPONSE']._serialized_start=2885
+  _globals['_RELEASESTEPRESPONSE']._serialized_end=2906
+  _globals['_CANCELREQUEST']._serialized_start=2908
+  _globals['_CANCELREQUEST']._serialized_end=2940
+  _globals['_CANCELRESPONSE']._serialized_start=2942
+  _globals['_CANCELRESPONSE']._serialized_end=2958
+  _globals['_HEALTHREQUEST']._serialized_start=2960
+  _globals['_HEALTHREQUEST']._serialized_end=2975
+  _globals['_HEALTHRESPONSE']._serialized_start=2977
+  _globals['_HEALTHRESPONSE']._serialized_end=3026
+  _globals['_DRAINREQUEST']._serialized_start=3028
+  _globals['_DRAINREQUEST']._serialized_end=3042
+  _globals['_DRAINRESPONSE']._serialized_start=3044
+  _globals['_DRAINRESPONSE']._serialized_end=3077
+  _globals['_ENGINEFRAME']._serialized_start=3080
+  _globals['_ENGINEFRAME']._serialized_end=3268
+  _globals['_PLUGINFRAME']._serialized_start=3271
+  _globals['_PLUGINFRAME']._serialized_end=3632
+  _globals['_CALL']._serialized_start=3635
+  _globals['_CALL']._serialized_end=3900
+  _globals['_FOLLOWER']._serialized_start=3902
+  _globals['_FOLLOWER']._serialized_end=3996
+  _globals['_CONTEXT']._serialized_start=3999
+  _globals['_CONTEXT']._serialized_end=4163
+  _globals['_ENDINPUT']._serialized_start=4165
+  _globals['_ENDINPUT']._serialized_end=4175
+  _globals['_BATCH']._serialized_start=4177
+  _globals['_BATCH']._serialized_end=4270
+  _globals['_SLICE']._serialized_start=4272
+  _globals['_SLICE']._serialized_end=4355
+  _globals['_SEGMENT']._serialized_start=4357
+  _globals['_SEGMENT']._serialized_end=4412
+  _globals['_NEED']._serialized_start=4414
+  _globals['_NEED']._serialized_end=4440
+  _globals['_GRANT']._serialized_start=4442
+  _globals['_GRANT']._serialized_end=4493
+  _globals['_REJECTION']._serialized_start=4495
+  _globals['_REJECTION']._serialized_end=4556
+  _globals['_LOG']._serialized_start=4559
+  _globals['_LOG']._serialized_end=4694
+  _globals['_LOG_FIELDSENTRY']._serialized_start=4649
+  _globals['_LOG_FIELDSENTRY']._serialized_end=4694
+  _globals['_PROGRESS']._serialized_start=4696
+  _globals['_PROGRESS']._serialized_end=4762
+  _globals['_METRIC']._serialized_start=4764
+  _globals['_METRIC']._serialized_end=4815
+  _globals['_RESULT']._serialized_start=4817
+  _globals['_RESULT']._serialized_end=4883
+  _globals['_PLUGINCONTROL']._serialized_start=4886
+  _globals['_PLUGINCONTROL']._serialized_end=5856
 # @@protoc_insertion_point(module_scope)

@@ -50,18 +50,20 @@ class HandshakeRequest(_message.Message):
     def __init__(self, protocol_min: _Optional[int] = ..., protocol_max: _Optional[int] = ..., engine_version: _Optional[str] = ..., inline_bytes_max: _Optional[int] = ..., frame_bytes_max: _Optional[int] = ...) -> None: ...
 
 class HandshakeResponse(_message.Message):
-    __slots__ = ("protocol", "sdk", "namespace", "environment", "failure")
+    __slots__ = ("protocol", "sdk", "namespace", "environment", "failure", "chains")
     PROTOCOL_FIELD_NUMBER: _ClassVar[int]
     SDK_FIELD_NUMBER: _ClassVar[int]
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     ENVIRONMENT_FIELD_NUMBER: _ClassVar[int]
     FAILURE_FIELD_NUMBER: _ClassVar[int]
+    CHAINS_FIELD_NUMBER: _ClassVar[int]
     protocol: int
     sdk: str
     namespace: str
     environment: _containers.RepeatedScalarFieldContainer[str]
     failure: Failure
-    def __init__(self, protocol: _Optional[int] = ..., sdk: _Optional[str] = ..., namespace: _Optional[str] = ..., environment: _Optional[_Iterable[str]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ...) -> None: ...
+    chains: bool
+    def __init__(self, protocol: _Optional[int] = ..., sdk: _Optional[str] = ..., namespace: _Optional[str] = ..., environment: _Optional[_Iterable[str]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., chains: _Optional[bool] = ...) -> None: ...
 
 class DescribeRequest(_message.Message):
     __slots__ = ("environment",)
@@ -233,7 +235,7 @@ class CloseResourceResponse(_message.Message):
     def __init__(self, failure: _Optional[_Union[Failure, _Mapping]] = ...) -> None: ...
 
 class BindStepRequest(_message.Message):
-    __slots__ = ("step", "config_json", "resources", "base")
+    __slots__ = ("step", "config_json", "resources", "base", "link")
     class ResourcesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -245,11 +247,27 @@ class BindStepRequest(_message.Message):
     CONFIG_JSON_FIELD_NUMBER: _ClassVar[int]
     RESOURCES_FIELD_NUMBER: _ClassVar[int]
     BASE_FIELD_NUMBER: _ClassVar[int]
+    LINK_FIELD_NUMBER: _ClassVar[int]
     step: str
     config_json: str
     resources: _containers.ScalarMap[str, int]
     base: str
-    def __init__(self, step: _Optional[str] = ..., config_json: _Optional[str] = ..., resources: _Optional[_Mapping[str, int]] = ..., base: _Optional[str] = ...) -> None: ...
+    link: Link
+    def __init__(self, step: _Optional[str] = ..., config_json: _Optional[str] = ..., resources: _Optional[_Mapping[str, int]] = ..., base: _Optional[str] = ..., link: _Optional[_Union[Link, _Mapping]] = ...) -> None: ...
+
+class Link(_message.Message):
+    __slots__ = ("takes", "gives", "returns", "open", "rows")
+    TAKES_FIELD_NUMBER: _ClassVar[int]
+    GIVES_FIELD_NUMBER: _ClassVar[int]
+    RETURNS_FIELD_NUMBER: _ClassVar[int]
+    OPEN_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    takes: bytes
+    gives: bytes
+    returns: _containers.RepeatedScalarFieldContainer[str]
+    open: bool
+    rows: str
+    def __init__(self, takes: _Optional[bytes] = ..., gives: _Optional[bytes] = ..., returns: _Optional[_Iterable[str]] = ..., open: _Optional[bool] = ..., rows: _Optional[str] = ...) -> None: ...
 
 class BindStepResponse(_message.Message):
     __slots__ = ("binding_id", "failure")
@@ -330,7 +348,7 @@ class EngineFrame(_message.Message):
     def __init__(self, call: _Optional[_Union[Call, _Mapping]] = ..., batch: _Optional[_Union[Batch, _Mapping]] = ..., end: _Optional[_Union[EndInput, _Mapping]] = ..., grant: _Optional[_Union[Grant, _Mapping]] = ...) -> None: ...
 
 class PluginFrame(_message.Message):
-    __slots__ = ("batch", "rejection", "log", "progress", "metric", "need", "result", "released")
+    __slots__ = ("batch", "rejection", "log", "progress", "metric", "need", "result", "member", "released")
     BATCH_FIELD_NUMBER: _ClassVar[int]
     REJECTION_FIELD_NUMBER: _ClassVar[int]
     LOG_FIELD_NUMBER: _ClassVar[int]
@@ -338,6 +356,7 @@ class PluginFrame(_message.Message):
     METRIC_FIELD_NUMBER: _ClassVar[int]
     NEED_FIELD_NUMBER: _ClassVar[int]
     RESULT_FIELD_NUMBER: _ClassVar[int]
+    MEMBER_FIELD_NUMBER: _ClassVar[int]
     RELEASED_FIELD_NUMBER: _ClassVar[int]
     batch: Batch
     rejection: Rejection
@@ -346,11 +365,12 @@ class PluginFrame(_message.Message):
     metric: Metric
     need: Need
     result: Result
+    member: int
     released: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, batch: _Optional[_Union[Batch, _Mapping]] = ..., rejection: _Optional[_Union[Rejection, _Mapping]] = ..., log: _Optional[_Union[Log, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., metric: _Optional[_Union[Metric, _Mapping]] = ..., need: _Optional[_Union[Need, _Mapping]] = ..., result: _Optional[_Union[Result, _Mapping]] = ..., released: _Optional[_Iterable[int]] = ...) -> None: ...
+    def __init__(self, batch: _Optional[_Union[Batch, _Mapping]] = ..., rejection: _Optional[_Union[Rejection, _Mapping]] = ..., log: _Optional[_Union[Log, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., metric: _Optional[_Union[Metric, _Mapping]] = ..., need: _Optional[_Union[Need, _Mapping]] = ..., result: _Optional[_Union[Result, _Mapping]] = ..., member: _Optional[int] = ..., released: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Call(_message.Message):
-    __slots__ = ("call_id", "binding_id", "context", "has_input", "batch", "end", "grant", "forgotten")
+    __slots__ = ("call_id", "binding_id", "context", "has_input", "batch", "end", "grant", "forgotten", "followers")
     CALL_ID_FIELD_NUMBER: _ClassVar[int]
     BINDING_ID_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
@@ -359,6 +379,7 @@ class Call(_message.Message):
     END_FIELD_NUMBER: _ClassVar[int]
     GRANT_FIELD_NUMBER: _ClassVar[int]
     FORGOTTEN_FIELD_NUMBER: _ClassVar[int]
+    FOLLOWERS_FIELD_NUMBER: _ClassVar[int]
     call_id: int
     binding_id: int
     context: Context
@@ -367,7 +388,18 @@ class Call(_message.Message):
     end: bool
     grant: Grant
     forgotten: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, call_id: _Optional[int] = ..., binding_id: _Optional[int] = ..., context: _Optional[_Union[Context, _Mapping]] = ..., has_input: _Optional[bool] = ..., batch: _Optional[_Union[Batch, _Mapping]] = ..., end: _Optional[bool] = ..., grant: _Optional[_Union[Grant, _Mapping]] = ..., forgotten: _Optional[_Iterable[int]] = ...) -> None: ...
+    followers: _containers.RepeatedCompositeFieldContainer[Follower]
+    def __init__(self, call_id: _Optional[int] = ..., binding_id: _Optional[int] = ..., context: _Optional[_Union[Context, _Mapping]] = ..., has_input: _Optional[bool] = ..., batch: _Optional[_Union[Batch, _Mapping]] = ..., end: _Optional[bool] = ..., grant: _Optional[_Union[Grant, _Mapping]] = ..., forgotten: _Optional[_Iterable[int]] = ..., followers: _Optional[_Iterable[_Union[Follower, _Mapping]]] = ...) -> None: ...
+
+class Follower(_message.Message):
+    __slots__ = ("binding_id", "step", "idempotency_key")
+    BINDING_ID_FIELD_NUMBER: _ClassVar[int]
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
+    binding_id: int
+    step: str
+    idempotency_key: str
+    def __init__(self, binding_id: _Optional[int] = ..., step: _Optional[str] = ..., idempotency_key: _Optional[str] = ...) -> None: ...
 
 class Context(_message.Message):
     __slots__ = ("run_id", "workflow", "step", "attempt", "idempotency_key", "deadline_s")
@@ -479,7 +511,9 @@ class Metric(_message.Message):
     def __init__(self, name: _Optional[str] = ..., value: _Optional[float] = ..., unit: _Optional[str] = ...) -> None: ...
 
 class Result(_message.Message):
-    __slots__ = ("failure",)
+    __slots__ = ("failure", "done")
     FAILURE_FIELD_NUMBER: _ClassVar[int]
+    DONE_FIELD_NUMBER: _ClassVar[int]
     failure: Failure
-    def __init__(self, failure: _Optional[_Union[Failure, _Mapping]] = ...) -> None: ...
+    done: int
+    def __init__(self, failure: _Optional[_Union[Failure, _Mapping]] = ..., done: _Optional[int] = ...) -> None: ...

@@ -20,7 +20,14 @@ REJECTION_ROWS_MAX: Final = 1 << 20
 ROW_NUMBER_BYTES: Final = 8
 
 
-def encode_report(report: StepReport) -> wire.PluginFrame:
+def encode_report(report: StepReport, member: int = 0) -> wire.PluginFrame:
+    """`member` is the step of a chain that tells it, from 0."""
+    frame = _frame(report)
+    frame.member = member
+    return frame
+
+
+def _frame(report: StepReport) -> wire.PluginFrame:
     match report:
         case StepLogged(level, message, fields):
             texts = {_text(name): _text(value) for name, value in fields.items()}

@@ -38,7 +38,8 @@ type logConfig struct{ Message string }
 
 func log(call *heddle.Call, config logConfig, input *heddle.Table) (*heddle.Table, error) {
 	rows := input.NumRows()
-	call.Log.Info(config.Message, "rows", rows)
+	key, _ := call.IdempotencyKey()
+	call.Log.Info(config.Message, "rows", rows, "step", call.Step, "key", key)
 	fmt.Println("out: " + config.Message)
 	fmt.Fprintln(os.Stderr, "err: "+config.Message)
 	call.Progress(rows, rows, "")

@@ -43,7 +43,7 @@ plugin.step("log", {
   run(call) {
     const { message } = call.config;
     const rows = call.input.numRows;
-    call.log.info(message, { rows });
+    call.log.info(message, { rows, step: call.step, key: call.idempotencyKey ?? "" });
     console.log(`out: ${message}`);
     console.error(`err: ${message}`);
     call.progress(rows, rows);

@@ -181,6 +181,7 @@ export class EngineLane {
       end: true,
       grant: undefined,
       forgotten: [],
+      followers: [],
       ...call,
     };
     this.send({ $case: "call", value });

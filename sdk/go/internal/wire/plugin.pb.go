@@ -240,6 +240,7 @@ type HandshakeResponse struct {
 	Namespace     string                 `protobuf:"bytes,3,opt,name=namespace,proto3" json:"namespace,omitempty"`
 	Environment   []string               `protobuf:"bytes,4,rep,name=environment,proto3" json:"environment,omitempty"` // names of the environment variables that the plugin declares
 	Failure       *Failure               `protobuf:"bytes,5,opt,name=failure,proto3" json:"failure,omitempty"`
+	Chains        bool                   `protobuf:"varint,6,opt,name=chains,proto3" json:"chains,omitempty"` // it understands Call.followers
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -307,6 +308,13 @@ func (x *HandshakeResponse) GetFailure() *Failure {
 		return x.Failure
 	}
 	return nil
+}
+
+func (x *HandshakeResponse) GetChains() bool {
+	if x != nil {
+		return x.Chains
+	}
+	return false
 }
 
 type DescribeRequest struct {
@@ -1243,6 +1251,7 @@ type BindStepRequest struct {
 	ConfigJson    string                 `protobuf:"bytes,2,opt,name=config_json,json=configJson,proto3" json:"config_json,omitempty"`
 	Resources     map[string]uint64      `protobuf:"bytes,3,rep,name=resources,proto3" json:"resources,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"` // slot -> resource_id
 	Base          string                 `protobuf:"bytes,4,opt,name=base,proto3" json:"base,omitempty"`                                                                                      // the program's folder, for relative paths in settings
+	Link          *Link                  `protobuf:"bytes,5,opt,name=link,proto3" json:"link,omitempty"`                                                                                      // for a binding that stands in chains
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1305,6 +1314,91 @@ func (x *BindStepRequest) GetBase() string {
 	return ""
 }
 
+func (x *BindStepRequest) GetLink() *Link {
+	if x != nil {
+		return x.Link
+	}
+	return nil
+}
+
+// What a step of a chain takes from the table before it, and what the table behind it must be. Schemas are
+// Arrow IPC streams without a batch; a field that is not nullable has no null in any row.
+type Link struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Takes         []byte                 `protobuf:"bytes,1,opt,name=takes,proto3" json:"takes,omitempty"`     // the columns that the step is given
+	Gives         []byte                 `protobuf:"bytes,2,opt,name=gives,proto3" json:"gives,omitempty"`     // the table behind it, column by column
+	Returns       []string               `protobuf:"bytes,3,rep,name=returns,proto3" json:"returns,omitempty"` // the columns of `gives` that the step itself must return
+	Open          bool                   `protobuf:"varint,4,opt,name=open,proto3" json:"open,omitempty"`      // what else it returns stands for columns of `gives`, or is dropped
+	Rows          string                 `protobuf:"bytes,5,opt,name=rows,proto3" json:"rows,omitempty"`       // as in Step; behind a "map", columns that it does not return stay as they were
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Link) Reset() {
+	*x = Link{}
+	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Link) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Link) ProtoMessage() {}
+
+func (x *Link) ProtoReflect() protoreflect.Message {
+	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Link.ProtoReflect.Descriptor instead.
+func (*Link) Descriptor() ([]byte, []int) {
+	return file_heddle_udf_bridge_plugin_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *Link) GetTakes() []byte {
+	if x != nil {
+		return x.Takes
+	}
+	return nil
+}
+
+func (x *Link) GetGives() []byte {
+	if x != nil {
+		return x.Gives
+	}
+	return nil
+}
+
+func (x *Link) GetReturns() []string {
+	if x != nil {
+		return x.Returns
+	}
+	return nil
+}
+
+func (x *Link) GetOpen() bool {
+	if x != nil {
+		return x.Open
+	}
+	return false
+}
+
+func (x *Link) GetRows() string {
+	if x != nil {
+		return x.Rows
+	}
+	return ""
+}
+
 type BindStepResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	BindingId     uint64                 `protobuf:"varint,1,opt,name=binding_id,json=bindingId,proto3" json:"binding_id,omitempty"`
@@ -1315,7 +1409,7 @@ type BindStepResponse struct {
 
 func (x *BindStepResponse) Reset() {
 	*x = BindStepResponse{}
-	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[18]
+	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1327,7 +1421,7 @@ func (x *BindStepResponse) String() string {
 func (*BindStepResponse) ProtoMessage() {}
 
 func (x *BindStepResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[18]
+	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1340,7 +1434,7 @@ func (x *BindStepResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BindStepResponse.ProtoReflect.Descriptor instead.
 func (*BindStepResponse) Descriptor() ([]byte, []int) {
-	return file_heddle_udf_bridge_plugin_proto_rawDescGZIP(), []int{18}
+	return file_heddle_udf_bridge_plugin_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *BindStepResponse) GetBindingId() uint64 {
@@ -1367,7 +1461,7 @@ type InferSchemaRequest struct {
 
 func (x *InferSchemaRequest) Reset() {
 	*x = InferSchemaRequest{}
-	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[19]
+	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1379,7 +1473,7 @@ func (x *InferSchemaRequest) String() string {
 func (*InferSchemaRequest) ProtoMessage() {}
 
 func (x *InferSchemaRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[19]
+	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1392,7 +1486,7 @@ func (x *InferSchemaRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InferSchemaRequest.ProtoReflect.Descriptor instead.
 func (*InferSchemaRequest) Descriptor() ([]byte, []int) {
-	return file_heddle_udf_bridge_plugin_proto_rawDescGZIP(), []int{19}
+	return file_heddle_udf_bridge_plugin_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *InferSchemaRequest) GetBindingId() uint64 {
@@ -1419,7 +1513,7 @@ type InferSchemaResponse struct {
 
 func (x *InferSchemaResponse) Reset() {
 	*x = InferSchemaResponse{}
-	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[20]
+	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1431,7 +1525,7 @@ func (x *InferSchemaResponse) String() string {
 func (*InferSchemaResponse) ProtoMessage() {}
 
 func (x *InferSchemaResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[20]
+	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1444,7 +1538,7 @@ func (x *InferSchemaResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InferSchemaResponse.ProtoReflect.Descriptor instead.
 func (*InferSchemaResponse) Descriptor() ([]byte, []int) {
-	return file_heddle_udf_bridge_plugin_proto_rawDescGZIP(), []int{20}
+	return file_heddle_udf_bridge_plugin_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *InferSchemaResponse) GetOutput() *Row {
@@ -1470,7 +1564,7 @@ type ReleaseStepRequest struct {
 
 func (x *ReleaseStepRequest) Reset() {
 	*x = ReleaseStepRequest{}
-	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[21]
+	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1482,7 +1576,7 @@ func (x *ReleaseStepRequest) String() string {
 func (*ReleaseStepRequest) ProtoMessage() {}
 
 func (x *ReleaseStepRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[21]
+	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1495,7 +1589,7 @@ func (x *ReleaseStepRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseStepRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseStepRequest) Descriptor() ([]byte, []int) {
-	return file_heddle_udf_bridge_plugin_proto_rawDescGZIP(), []int{21}
+	return file_heddle_udf_bridge_plugin_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ReleaseStepRequest) GetBindingId() uint64 {
@@ -1513,7 +1607,7 @@ type ReleaseStepResponse struct {
 
 func (x *ReleaseStepResponse) Reset() {
 	*x = ReleaseStepResponse{}
-	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[22]
+	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1525,7 +1619,7 @@ func (x *ReleaseStepResponse) String() string {
 func (*ReleaseStepResponse) ProtoMessage() {}
 
 func (x *ReleaseStepResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[22]
+	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1538,7 +1632,7 @@ func (x *ReleaseStepResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseStepResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseStepResponse) Descriptor() ([]byte, []int) {
-	return file_heddle_udf_bridge_plugin_proto_rawDescGZIP(), []int{22}
+	return file_heddle_udf_bridge_plugin_proto_rawDescGZIP(), []int{23}
 }
 
 type CancelRequest struct {
@@ -1550,7 +1644,7 @@ type CancelRequest struct {
 
 func (x *CancelRequest) Reset() {
 	*x = CancelRequest{}
-	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[23]
+	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1562,7 +1656,7 @@ func (x *CancelRequest) String() string {
 func (*CancelRequest) ProtoMessage() {}
 
 func (x *CancelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[23]
+	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1575,7 +1669,7 @@ func (x *CancelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRequest.ProtoReflect.Descriptor instead.
 func (*CancelRequest) Descriptor() ([]byte, []int) {
-	return file_heddle_udf_bridge_plugin_proto_rawDescGZIP(), []int{23}
+	return file_heddle_udf_bridge_plugin_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *CancelRequest) GetCallId() uint64 {
@@ -1593,7 +1687,7 @@ type CancelResponse struct {
 
 func (x *CancelResponse) Reset() {
 	*x = CancelResponse{}
-	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[24]
+	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1605,7 +1699,7 @@ func (x *CancelResponse) String() string {
 func (*CancelResponse) ProtoMessage() {}
 
 func (x *CancelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[24]
+	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1618,7 +1712,7 @@ func (x *CancelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelResponse.ProtoReflect.Descriptor instead.
 func (*CancelResponse) Descriptor() ([]byte, []int) {
-	return file_heddle_udf_bridge_plugin_proto_rawDescGZIP(), []int{24}
+	return file_heddle_udf_bridge_plugin_proto_rawDescGZIP(), []int{25}
 }
 
 type HealthRequest struct {
@@ -1629,7 +1723,7 @@ type HealthRequest struct {
 
 func (x *HealthRequest) Reset() {
 	*x = HealthRequest{}
-	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[25]
+	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1641,7 +1735,7 @@ func (x *HealthRequest) String() string {
 func (*HealthRequest) ProtoMessage() {}
 
 func (x *HealthRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[25]
+	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1654,7 +1748,7 @@ func (x *HealthRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealthRequest.ProtoReflect.Descriptor instead.
 func (*HealthRequest) Descriptor() ([]byte, []int) {
-	return file_heddle_udf_bridge_plugin_proto_rawDescGZIP(), []int{25}
+	return file_heddle_udf_bridge_plugin_proto_rawDescGZIP(), []int{26}
 }
 
 type HealthResponse struct {
@@ -1667,7 +1761,7 @@ type HealthResponse struct {
 
 func (x *HealthResponse) Reset() {
 	*x = HealthResponse{}
-	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[26]
+	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1679,7 +1773,7 @@ func (x *HealthResponse) String() string {
 func (*HealthResponse) ProtoMessage() {}
 
 func (x *HealthResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[26]
+	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1692,7 +1786,7 @@ func (x *HealthResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealthResponse.ProtoReflect.Descriptor instead.
 func (*HealthResponse) Descriptor() ([]byte, []int) {
-	return file_heddle_udf_bridge_plugin_proto_rawDescGZIP(), []int{26}
+	return file_heddle_udf_bridge_plugin_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *HealthResponse) GetCalls() uint32 {
@@ -1717,7 +1811,7 @@ type DrainRequest struct {
 
 func (x *DrainRequest) Reset() {
 	*x = DrainRequest{}
-	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[27]
+	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1729,7 +1823,7 @@ func (x *DrainRequest) String() string {
 func (*DrainRequest) ProtoMessage() {}
 
 func (x *DrainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[27]
+	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1742,7 +1836,7 @@ func (x *DrainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainRequest.ProtoReflect.Descriptor instead.
 func (*DrainRequest) Descriptor() ([]byte, []int) {
-	return file_heddle_udf_bridge_plugin_proto_rawDescGZIP(), []int{27}
+	return file_heddle_udf_bridge_plugin_proto_rawDescGZIP(), []int{28}
 }
 
 type DrainResponse struct {
@@ -1754,7 +1848,7 @@ type DrainResponse struct {
 
 func (x *DrainResponse) Reset() {
 	*x = DrainResponse{}
-	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[28]
+	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1766,7 +1860,7 @@ func (x *DrainResponse) String() string {
 func (*DrainResponse) ProtoMessage() {}
 
 func (x *DrainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[28]
+	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1779,7 +1873,7 @@ func (x *DrainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainResponse.ProtoReflect.Descriptor instead.
 func (*DrainResponse) Descriptor() ([]byte, []int) {
-	return file_heddle_udf_bridge_plugin_proto_rawDescGZIP(), []int{28}
+	return file_heddle_udf_bridge_plugin_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *DrainResponse) GetProblems() []string {
@@ -1804,7 +1898,7 @@ type EngineFrame struct {
 
 func (x *EngineFrame) Reset() {
 	*x = EngineFrame{}
-	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[29]
+	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1816,7 +1910,7 @@ func (x *EngineFrame) String() string {
 func (*EngineFrame) ProtoMessage() {}
 
 func (x *EngineFrame) ProtoReflect() protoreflect.Message {
-	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[29]
+	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1829,7 +1923,7 @@ func (x *EngineFrame) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EngineFrame.ProtoReflect.Descriptor instead.
 func (*EngineFrame) Descriptor() ([]byte, []int) {
-	return file_heddle_udf_bridge_plugin_proto_rawDescGZIP(), []int{29}
+	return file_heddle_udf_bridge_plugin_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *EngineFrame) GetKind() isEngineFrame_Kind {
@@ -1915,6 +2009,7 @@ type PluginFrame struct {
 	//	*PluginFrame_Need
 	//	*PluginFrame_Result
 	Kind          isPluginFrame_Kind `protobuf_oneof:"kind"`
+	Member        uint32             `protobuf:"varint,14,opt,name=member,proto3" json:"member,omitempty"`            // in a chain, of a log, progress or metric: the step that tells it, from 0
 	Released      []uint64           `protobuf:"varint,15,rep,packed,name=released,proto3" json:"released,omitempty"` // segments of inputs that nothing maps any more
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1922,7 +2017,7 @@ type PluginFrame struct {
 
 func (x *PluginFrame) Reset() {
 	*x = PluginFrame{}
-	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[30]
+	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1934,7 +2029,7 @@ func (x *PluginFrame) String() string {
 func (*PluginFrame) ProtoMessage() {}
 
 func (x *PluginFrame) ProtoReflect() protoreflect.Message {
-	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[30]
+	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1947,7 +2042,7 @@ func (x *PluginFrame) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PluginFrame.ProtoReflect.Descriptor instead.
 func (*PluginFrame) Descriptor() ([]byte, []int) {
-	return file_heddle_udf_bridge_plugin_proto_rawDescGZIP(), []int{30}
+	return file_heddle_udf_bridge_plugin_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *PluginFrame) GetKind() isPluginFrame_Kind {
@@ -2020,6 +2115,13 @@ func (x *PluginFrame) GetResult() *Result {
 	return nil
 }
 
+func (x *PluginFrame) GetMember() uint32 {
+	if x != nil {
+		return x.Member
+	}
+	return 0
+}
+
 func (x *PluginFrame) GetReleased() []uint64 {
 	if x != nil {
 		return x.Released
@@ -2083,13 +2185,14 @@ type Call struct {
 	End           bool                   `protobuf:"varint,6,opt,name=end,proto3" json:"end,omitempty"`                    // `batch` is all there is
 	Grant         *Grant                 `protobuf:"bytes,7,opt,name=grant,proto3" json:"grant,omitempty"`                 // a segment for the output, to save a Need
 	Forgotten     []uint64               `protobuf:"varint,8,rep,packed,name=forgotten,proto3" json:"forgotten,omitempty"` // segments that are gone: unmap them
+	Followers     []*Follower            `protobuf:"bytes,9,rep,name=followers,proto3" json:"followers,omitempty"`         // the steps of a chain behind the first
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Call) Reset() {
 	*x = Call{}
-	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[31]
+	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2101,7 +2204,7 @@ func (x *Call) String() string {
 func (*Call) ProtoMessage() {}
 
 func (x *Call) ProtoReflect() protoreflect.Message {
-	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[31]
+	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2114,7 +2217,7 @@ func (x *Call) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Call.ProtoReflect.Descriptor instead.
 func (*Call) Descriptor() ([]byte, []int) {
-	return file_heddle_udf_bridge_plugin_proto_rawDescGZIP(), []int{31}
+	return file_heddle_udf_bridge_plugin_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Call) GetCallId() uint64 {
@@ -2173,6 +2276,74 @@ func (x *Call) GetForgotten() []uint64 {
 	return nil
 }
 
+func (x *Call) GetFollowers() []*Follower {
+	if x != nil {
+		return x.Followers
+	}
+	return nil
+}
+
+// A step that takes what the one before it gave, in the same call.
+type Follower struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	BindingId      uint64                 `protobuf:"varint,1,opt,name=binding_id,json=bindingId,proto3" json:"binding_id,omitempty"`
+	Step           string                 `protobuf:"bytes,2,opt,name=step,proto3" json:"step,omitempty"` // these two as in Context, whose other words hold for the whole chain
+	IdempotencyKey *string                `protobuf:"bytes,3,opt,name=idempotency_key,json=idempotencyKey,proto3,oneof" json:"idempotency_key,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *Follower) Reset() {
+	*x = Follower{}
+	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Follower) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Follower) ProtoMessage() {}
+
+func (x *Follower) ProtoReflect() protoreflect.Message {
+	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Follower.ProtoReflect.Descriptor instead.
+func (*Follower) Descriptor() ([]byte, []int) {
+	return file_heddle_udf_bridge_plugin_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *Follower) GetBindingId() uint64 {
+	if x != nil {
+		return x.BindingId
+	}
+	return 0
+}
+
+func (x *Follower) GetStep() string {
+	if x != nil {
+		return x.Step
+	}
+	return ""
+}
+
+func (x *Follower) GetIdempotencyKey() string {
+	if x != nil && x.IdempotencyKey != nil {
+		return *x.IdempotencyKey
+	}
+	return ""
+}
+
 type Context struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	RunId          string                 `protobuf:"bytes,1,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
@@ -2187,7 +2358,7 @@ type Context struct {
 
 func (x *Context) Reset() {
 	*x = Context{}
-	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[32]
+	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2199,7 +2370,7 @@ func (x *Context) String() string {
 func (*Context) ProtoMessage() {}
 
 func (x *Context) ProtoReflect() protoreflect.Message {
-	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[32]
+	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2212,7 +2383,7 @@ func (x *Context) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Context.ProtoReflect.Descriptor instead.
 func (*Context) Descriptor() ([]byte, []int) {
-	return file_heddle_udf_bridge_plugin_proto_rawDescGZIP(), []int{32}
+	return file_heddle_udf_bridge_plugin_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Context) GetRunId() string {
@@ -2265,7 +2436,7 @@ type EndInput struct {
 
 func (x *EndInput) Reset() {
 	*x = EndInput{}
-	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[33]
+	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2277,7 +2448,7 @@ func (x *EndInput) String() string {
 func (*EndInput) ProtoMessage() {}
 
 func (x *EndInput) ProtoReflect() protoreflect.Message {
-	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[33]
+	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2290,7 +2461,7 @@ func (x *EndInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndInput.ProtoReflect.Descriptor instead.
 func (*EndInput) Descriptor() ([]byte, []int) {
-	return file_heddle_udf_bridge_plugin_proto_rawDescGZIP(), []int{33}
+	return file_heddle_udf_bridge_plugin_proto_rawDescGZIP(), []int{35}
 }
 
 // An Arrow IPC stream (schema, dictionaries, record batches) with at least one record batch.
@@ -2310,7 +2481,7 @@ type Batch struct {
 
 func (x *Batch) Reset() {
 	*x = Batch{}
-	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[34]
+	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2322,7 +2493,7 @@ func (x *Batch) String() string {
 func (*Batch) ProtoMessage() {}
 
 func (x *Batch) ProtoReflect() protoreflect.Message {
-	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[34]
+	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2335,7 +2506,7 @@ func (x *Batch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Batch.ProtoReflect.Descriptor instead.
 func (*Batch) Descriptor() ([]byte, []int) {
-	return file_heddle_udf_bridge_plugin_proto_rawDescGZIP(), []int{34}
+	return file_heddle_udf_bridge_plugin_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Batch) GetPlace() isBatch_Place {
@@ -2398,7 +2569,7 @@ type Slice struct {
 
 func (x *Slice) Reset() {
 	*x = Slice{}
-	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[35]
+	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2410,7 +2581,7 @@ func (x *Slice) String() string {
 func (*Slice) ProtoMessage() {}
 
 func (x *Slice) ProtoReflect() protoreflect.Message {
-	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[35]
+	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2423,7 +2594,7 @@ func (x *Slice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Slice.ProtoReflect.Descriptor instead.
 func (*Slice) Descriptor() ([]byte, []int) {
-	return file_heddle_udf_bridge_plugin_proto_rawDescGZIP(), []int{35}
+	return file_heddle_udf_bridge_plugin_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Slice) GetSegment() *Segment {
@@ -2458,7 +2629,7 @@ type Segment struct {
 
 func (x *Segment) Reset() {
 	*x = Segment{}
-	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[36]
+	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2470,7 +2641,7 @@ func (x *Segment) String() string {
 func (*Segment) ProtoMessage() {}
 
 func (x *Segment) ProtoReflect() protoreflect.Message {
-	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[36]
+	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2483,7 +2654,7 @@ func (x *Segment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Segment.ProtoReflect.Descriptor instead.
 func (*Segment) Descriptor() ([]byte, []int) {
-	return file_heddle_udf_bridge_plugin_proto_rawDescGZIP(), []int{36}
+	return file_heddle_udf_bridge_plugin_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Segment) GetId() uint64 {
@@ -2516,7 +2687,7 @@ type Need struct {
 
 func (x *Need) Reset() {
 	*x = Need{}
-	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[37]
+	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2528,7 +2699,7 @@ func (x *Need) String() string {
 func (*Need) ProtoMessage() {}
 
 func (x *Need) ProtoReflect() protoreflect.Message {
-	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[37]
+	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2541,7 +2712,7 @@ func (x *Need) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Need.ProtoReflect.Descriptor instead.
 func (*Need) Descriptor() ([]byte, []int) {
-	return file_heddle_udf_bridge_plugin_proto_rawDescGZIP(), []int{37}
+	return file_heddle_udf_bridge_plugin_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Need) GetSizeBytes() uint64 {
@@ -2560,7 +2731,7 @@ type Grant struct {
 
 func (x *Grant) Reset() {
 	*x = Grant{}
-	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[38]
+	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2572,7 +2743,7 @@ func (x *Grant) String() string {
 func (*Grant) ProtoMessage() {}
 
 func (x *Grant) ProtoReflect() protoreflect.Message {
-	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[38]
+	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2585,7 +2756,7 @@ func (x *Grant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Grant.ProtoReflect.Descriptor instead.
 func (*Grant) Descriptor() ([]byte, []int) {
-	return file_heddle_udf_bridge_plugin_proto_rawDescGZIP(), []int{38}
+	return file_heddle_udf_bridge_plugin_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Grant) GetSegment() *Segment {
@@ -2606,7 +2777,7 @@ type Rejection struct {
 
 func (x *Rejection) Reset() {
 	*x = Rejection{}
-	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[39]
+	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2618,7 +2789,7 @@ func (x *Rejection) String() string {
 func (*Rejection) ProtoMessage() {}
 
 func (x *Rejection) ProtoReflect() protoreflect.Message {
-	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[39]
+	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2631,7 +2802,7 @@ func (x *Rejection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rejection.ProtoReflect.Descriptor instead.
 func (*Rejection) Descriptor() ([]byte, []int) {
-	return file_heddle_udf_bridge_plugin_proto_rawDescGZIP(), []int{39}
+	return file_heddle_udf_bridge_plugin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Rejection) GetRows() []byte {
@@ -2666,7 +2837,7 @@ type Log struct {
 
 func (x *Log) Reset() {
 	*x = Log{}
-	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[40]
+	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2678,7 +2849,7 @@ func (x *Log) String() string {
 func (*Log) ProtoMessage() {}
 
 func (x *Log) ProtoReflect() protoreflect.Message {
-	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[40]
+	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2691,7 +2862,7 @@ func (x *Log) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Log.ProtoReflect.Descriptor instead.
 func (*Log) Descriptor() ([]byte, []int) {
-	return file_heddle_udf_bridge_plugin_proto_rawDescGZIP(), []int{40}
+	return file_heddle_udf_bridge_plugin_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Log) GetLevel() string {
@@ -2726,7 +2897,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[41]
+	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2738,7 +2909,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[41]
+	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2751,7 +2922,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_heddle_udf_bridge_plugin_proto_rawDescGZIP(), []int{41}
+	return file_heddle_udf_bridge_plugin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Progress) GetRowsDone() uint64 {
@@ -2786,7 +2957,7 @@ type Metric struct {
 
 func (x *Metric) Reset() {
 	*x = Metric{}
-	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[42]
+	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2798,7 +2969,7 @@ func (x *Metric) String() string {
 func (*Metric) ProtoMessage() {}
 
 func (x *Metric) ProtoReflect() protoreflect.Message {
-	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[42]
+	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2811,7 +2982,7 @@ func (x *Metric) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Metric.ProtoReflect.Descriptor instead.
 func (*Metric) Descriptor() ([]byte, []int) {
-	return file_heddle_udf_bridge_plugin_proto_rawDescGZIP(), []int{42}
+	return file_heddle_udf_bridge_plugin_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Metric) GetName() string {
@@ -2837,14 +3008,15 @@ func (x *Metric) GetUnit() string {
 
 type Result struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Failure       *Failure               `protobuf:"bytes,1,opt,name=failure,proto3" json:"failure,omitempty"` // absent: the call succeeded
+	Failure       *Failure               `protobuf:"bytes,1,opt,name=failure,proto3" json:"failure,omitempty"` // absent: the call succeeded; in a chain, of step `done`
+	Done          uint32                 `protobuf:"varint,2,opt,name=done,proto3" json:"done,omitempty"`      // in a chain: so many of its steps gave what they promise; the output is theirs
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[43]
+	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2856,7 +3028,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[43]
+	mi := &file_heddle_udf_bridge_plugin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2869,7 +3041,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_heddle_udf_bridge_plugin_proto_rawDescGZIP(), []int{43}
+	return file_heddle_udf_bridge_plugin_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Result) GetFailure() *Failure {
@@ -2877,6 +3049,13 @@ func (x *Result) GetFailure() *Failure {
 		return x.Failure
 	}
 	return nil
+}
+
+func (x *Result) GetDone() uint32 {
+	if x != nil {
+		return x.Done
+	}
+	return 0
 }
 
 var File_heddle_udf_bridge_plugin_proto protoreflect.FileDescriptor
@@ -2905,13 +3084,14 @@ const file_heddle_udf_bridge_plugin_proto_rawDesc = "" +
 	"\fprotocol_max\x18\x02 \x01(\rR\vprotocolMax\x12%\n" +
 	"\x0eengine_version\x18\x03 \x01(\tR\rengineVersion\x12(\n" +
 	"\x10inline_bytes_max\x18\x04 \x01(\rR\x0einlineBytesMax\x12&\n" +
-	"\x0fframe_bytes_max\x18\x05 \x01(\rR\rframeBytesMax\"\xb6\x01\n" +
+	"\x0fframe_bytes_max\x18\x05 \x01(\rR\rframeBytesMax\"\xce\x01\n" +
 	"\x11HandshakeResponse\x12\x1a\n" +
 	"\bprotocol\x18\x01 \x01(\rR\bprotocol\x12\x10\n" +
 	"\x03sdk\x18\x02 \x01(\tR\x03sdk\x12\x1c\n" +
 	"\tnamespace\x18\x03 \x01(\tR\tnamespace\x12 \n" +
 	"\venvironment\x18\x04 \x03(\tR\venvironment\x123\n" +
-	"\afailure\x18\x05 \x01(\v2\x19.heddle.plugin.v1.FailureR\afailure\"\xa7\x01\n" +
+	"\afailure\x18\x05 \x01(\v2\x19.heddle.plugin.v1.FailureR\afailure\x12\x16\n" +
+	"\x06chains\x18\x06 \x01(\bR\x06chains\"\xa7\x01\n" +
 	"\x0fDescribeRequest\x12T\n" +
 	"\venvironment\x18\x01 \x03(\v22.heddle.plugin.v1.DescribeRequest.EnvironmentEntryR\venvironment\x1a>\n" +
 	"\x10EnvironmentEntry\x12\x10\n" +
@@ -2995,16 +3175,23 @@ const file_heddle_udf_bridge_plugin_proto_rawDesc = "" +
 	"\vresource_id\x18\x01 \x01(\x04R\n" +
 	"resourceId\"L\n" +
 	"\x15CloseResourceResponse\x123\n" +
-	"\afailure\x18\x01 \x01(\v2\x19.heddle.plugin.v1.FailureR\afailure\"\xe8\x01\n" +
+	"\afailure\x18\x01 \x01(\v2\x19.heddle.plugin.v1.FailureR\afailure\"\x94\x02\n" +
 	"\x0fBindStepRequest\x12\x12\n" +
 	"\x04step\x18\x01 \x01(\tR\x04step\x12\x1f\n" +
 	"\vconfig_json\x18\x02 \x01(\tR\n" +
 	"configJson\x12N\n" +
 	"\tresources\x18\x03 \x03(\v20.heddle.plugin.v1.BindStepRequest.ResourcesEntryR\tresources\x12\x12\n" +
-	"\x04base\x18\x04 \x01(\tR\x04base\x1a<\n" +
+	"\x04base\x18\x04 \x01(\tR\x04base\x12*\n" +
+	"\x04link\x18\x05 \x01(\v2\x16.heddle.plugin.v1.LinkR\x04link\x1a<\n" +
 	"\x0eResourcesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"f\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"t\n" +
+	"\x04Link\x12\x14\n" +
+	"\x05takes\x18\x01 \x01(\fR\x05takes\x12\x14\n" +
+	"\x05gives\x18\x02 \x01(\fR\x05gives\x12\x18\n" +
+	"\areturns\x18\x03 \x03(\tR\areturns\x12\x12\n" +
+	"\x04open\x18\x04 \x01(\bR\x04open\x12\x12\n" +
+	"\x04rows\x18\x05 \x01(\tR\x04rows\"f\n" +
 	"\x10BindStepResponse\x12\x1d\n" +
 	"\n" +
 	"binding_id\x18\x01 \x01(\x04R\tbindingId\x123\n" +
@@ -3035,7 +3222,7 @@ const file_heddle_udf_bridge_plugin_proto_rawDesc = "" +
 	"\x05batch\x18\x02 \x01(\v2\x17.heddle.plugin.v1.BatchH\x00R\x05batch\x12.\n" +
 	"\x03end\x18\x03 \x01(\v2\x1a.heddle.plugin.v1.EndInputH\x00R\x03end\x12/\n" +
 	"\x05grant\x18\x04 \x01(\v2\x17.heddle.plugin.v1.GrantH\x00R\x05grantB\x06\n" +
-	"\x04kind\"\x9a\x03\n" +
+	"\x04kind\"\xb2\x03\n" +
 	"\vPluginFrame\x12/\n" +
 	"\x05batch\x18\x01 \x01(\v2\x17.heddle.plugin.v1.BatchH\x00R\x05batch\x12;\n" +
 	"\trejection\x18\x02 \x01(\v2\x1b.heddle.plugin.v1.RejectionH\x00R\trejection\x12)\n" +
@@ -3043,9 +3230,10 @@ const file_heddle_udf_bridge_plugin_proto_rawDesc = "" +
 	"\bprogress\x18\x04 \x01(\v2\x1a.heddle.plugin.v1.ProgressH\x00R\bprogress\x122\n" +
 	"\x06metric\x18\x05 \x01(\v2\x18.heddle.plugin.v1.MetricH\x00R\x06metric\x12,\n" +
 	"\x04need\x18\x06 \x01(\v2\x16.heddle.plugin.v1.NeedH\x00R\x04need\x122\n" +
-	"\x06result\x18\a \x01(\v2\x18.heddle.plugin.v1.ResultH\x00R\x06result\x12\x1a\n" +
+	"\x06result\x18\a \x01(\v2\x18.heddle.plugin.v1.ResultH\x00R\x06result\x12\x16\n" +
+	"\x06member\x18\x0e \x01(\rR\x06member\x12\x1a\n" +
 	"\breleased\x18\x0f \x03(\x04R\breleasedB\x06\n" +
-	"\x04kind\"\x9e\x02\n" +
+	"\x04kind\"\xd8\x02\n" +
 	"\x04Call\x12\x17\n" +
 	"\acall_id\x18\x01 \x01(\x04R\x06callId\x12\x1d\n" +
 	"\n" +
@@ -3055,7 +3243,14 @@ const file_heddle_udf_bridge_plugin_proto_rawDesc = "" +
 	"\x05batch\x18\x05 \x01(\v2\x17.heddle.plugin.v1.BatchR\x05batch\x12\x10\n" +
 	"\x03end\x18\x06 \x01(\bR\x03end\x12-\n" +
 	"\x05grant\x18\a \x01(\v2\x17.heddle.plugin.v1.GrantR\x05grant\x12\x1c\n" +
-	"\tforgotten\x18\b \x03(\x04R\tforgotten\"\xdf\x01\n" +
+	"\tforgotten\x18\b \x03(\x04R\tforgotten\x128\n" +
+	"\tfollowers\x18\t \x03(\v2\x1a.heddle.plugin.v1.FollowerR\tfollowers\"\x7f\n" +
+	"\bFollower\x12\x1d\n" +
+	"\n" +
+	"binding_id\x18\x01 \x01(\x04R\tbindingId\x12\x12\n" +
+	"\x04step\x18\x02 \x01(\tR\x04step\x12,\n" +
+	"\x0fidempotency_key\x18\x03 \x01(\tH\x00R\x0eidempotencyKey\x88\x01\x01B\x12\n" +
+	"\x10_idempotency_key\"\xdf\x01\n" +
 	"\aContext\x12\x15\n" +
 	"\x06run_id\x18\x01 \x01(\tR\x05runId\x12\x1a\n" +
 	"\bworkflow\x18\x02 \x01(\tR\bworkflow\x12\x12\n" +
@@ -3107,9 +3302,10 @@ const file_heddle_udf_bridge_plugin_proto_rawDesc = "" +
 	"\x06Metric\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x01R\x05value\x12\x12\n" +
-	"\x04unit\x18\x03 \x01(\tR\x04unit\"=\n" +
+	"\x04unit\x18\x03 \x01(\tR\x04unit\"Q\n" +
 	"\x06Result\x123\n" +
-	"\afailure\x18\x01 \x01(\v2\x19.heddle.plugin.v1.FailureR\afailure2\xca\a\n" +
+	"\afailure\x18\x01 \x01(\v2\x19.heddle.plugin.v1.FailureR\afailure\x12\x12\n" +
+	"\x04done\x18\x02 \x01(\rR\x04done2\xca\a\n" +
 	"\rPluginControl\x12T\n" +
 	"\tHandshake\x12\".heddle.plugin.v1.HandshakeRequest\x1a#.heddle.plugin.v1.HandshakeResponse\x12Q\n" +
 	"\bDescribe\x12!.heddle.plugin.v1.DescribeRequest\x1a\".heddle.plugin.v1.DescribeResponse\x12]\n" +
@@ -3136,7 +3332,7 @@ func file_heddle_udf_bridge_plugin_proto_rawDescGZIP() []byte {
 }
 
 var file_heddle_udf_bridge_plugin_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_heddle_udf_bridge_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
+var file_heddle_udf_bridge_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 49)
 var file_heddle_udf_bridge_plugin_proto_goTypes = []any{
 	(Failure_Kind)(0),             // 0: heddle.plugin.v1.Failure.Kind
 	(*Failure)(nil),               // 1: heddle.plugin.v1.Failure
@@ -3157,40 +3353,42 @@ var file_heddle_udf_bridge_plugin_proto_goTypes = []any{
 	(*CloseResourceRequest)(nil),  // 16: heddle.plugin.v1.CloseResourceRequest
 	(*CloseResourceResponse)(nil), // 17: heddle.plugin.v1.CloseResourceResponse
 	(*BindStepRequest)(nil),       // 18: heddle.plugin.v1.BindStepRequest
-	(*BindStepResponse)(nil),      // 19: heddle.plugin.v1.BindStepResponse
-	(*InferSchemaRequest)(nil),    // 20: heddle.plugin.v1.InferSchemaRequest
-	(*InferSchemaResponse)(nil),   // 21: heddle.plugin.v1.InferSchemaResponse
-	(*ReleaseStepRequest)(nil),    // 22: heddle.plugin.v1.ReleaseStepRequest
-	(*ReleaseStepResponse)(nil),   // 23: heddle.plugin.v1.ReleaseStepResponse
-	(*CancelRequest)(nil),         // 24: heddle.plugin.v1.CancelRequest
-	(*CancelResponse)(nil),        // 25: heddle.plugin.v1.CancelResponse
-	(*HealthRequest)(nil),         // 26: heddle.plugin.v1.HealthRequest
-	(*HealthResponse)(nil),        // 27: heddle.plugin.v1.HealthResponse
-	(*DrainRequest)(nil),          // 28: heddle.plugin.v1.DrainRequest
-	(*DrainResponse)(nil),         // 29: heddle.plugin.v1.DrainResponse
-	(*EngineFrame)(nil),           // 30: heddle.plugin.v1.EngineFrame
-	(*PluginFrame)(nil),           // 31: heddle.plugin.v1.PluginFrame
-	(*Call)(nil),                  // 32: heddle.plugin.v1.Call
-	(*Context)(nil),               // 33: heddle.plugin.v1.Context
-	(*EndInput)(nil),              // 34: heddle.plugin.v1.EndInput
-	(*Batch)(nil),                 // 35: heddle.plugin.v1.Batch
-	(*Slice)(nil),                 // 36: heddle.plugin.v1.Slice
-	(*Segment)(nil),               // 37: heddle.plugin.v1.Segment
-	(*Need)(nil),                  // 38: heddle.plugin.v1.Need
-	(*Grant)(nil),                 // 39: heddle.plugin.v1.Grant
-	(*Rejection)(nil),             // 40: heddle.plugin.v1.Rejection
-	(*Log)(nil),                   // 41: heddle.plugin.v1.Log
-	(*Progress)(nil),              // 42: heddle.plugin.v1.Progress
-	(*Metric)(nil),                // 43: heddle.plugin.v1.Metric
-	(*Result)(nil),                // 44: heddle.plugin.v1.Result
-	nil,                           // 45: heddle.plugin.v1.DescribeRequest.EnvironmentEntry
-	nil,                           // 46: heddle.plugin.v1.BindStepRequest.ResourcesEntry
-	nil,                           // 47: heddle.plugin.v1.Log.FieldsEntry
+	(*Link)(nil),                  // 19: heddle.plugin.v1.Link
+	(*BindStepResponse)(nil),      // 20: heddle.plugin.v1.BindStepResponse
+	(*InferSchemaRequest)(nil),    // 21: heddle.plugin.v1.InferSchemaRequest
+	(*InferSchemaResponse)(nil),   // 22: heddle.plugin.v1.InferSchemaResponse
+	(*ReleaseStepRequest)(nil),    // 23: heddle.plugin.v1.ReleaseStepRequest
+	(*ReleaseStepResponse)(nil),   // 24: heddle.plugin.v1.ReleaseStepResponse
+	(*CancelRequest)(nil),         // 25: heddle.plugin.v1.CancelRequest
+	(*CancelResponse)(nil),        // 26: heddle.plugin.v1.CancelResponse
+	(*HealthRequest)(nil),         // 27: heddle.plugin.v1.HealthRequest
+	(*HealthResponse)(nil),        // 28: heddle.plugin.v1.HealthResponse
+	(*DrainRequest)(nil),          // 29: heddle.plugin.v1.DrainRequest
+	(*DrainResponse)(nil),         // 30: heddle.plugin.v1.DrainResponse
+	(*EngineFrame)(nil),           // 31: heddle.plugin.v1.EngineFrame
+	(*PluginFrame)(nil),           // 32: heddle.plugin.v1.PluginFrame
+	(*Call)(nil),                  // 33: heddle.plugin.v1.Call
+	(*Follower)(nil),              // 34: heddle.plugin.v1.Follower
+	(*Context)(nil),               // 35: heddle.plugin.v1.Context
+	(*EndInput)(nil),              // 36: heddle.plugin.v1.EndInput
+	(*Batch)(nil),                 // 37: heddle.plugin.v1.Batch
+	(*Slice)(nil),                 // 38: heddle.plugin.v1.Slice
+	(*Segment)(nil),               // 39: heddle.plugin.v1.Segment
+	(*Need)(nil),                  // 40: heddle.plugin.v1.Need
+	(*Grant)(nil),                 // 41: heddle.plugin.v1.Grant
+	(*Rejection)(nil),             // 42: heddle.plugin.v1.Rejection
+	(*Log)(nil),                   // 43: heddle.plugin.v1.Log
+	(*Progress)(nil),              // 44: heddle.plugin.v1.Progress
+	(*Metric)(nil),                // 45: heddle.plugin.v1.Metric
+	(*Result)(nil),                // 46: heddle.plugin.v1.Result
+	nil,                           // 47: heddle.plugin.v1.DescribeRequest.EnvironmentEntry
+	nil,                           // 48: heddle.plugin.v1.BindStepRequest.ResourcesEntry
+	nil,                           // 49: heddle.plugin.v1.Log.FieldsEntry
 }
 var file_heddle_udf_bridge_plugin_proto_depIdxs = []int32{
 	0,  // 0: heddle.plugin.v1.Failure.kind:type_name -> heddle.plugin.v1.Failure.Kind
 	1,  // 1: heddle.plugin.v1.HandshakeResponse.failure:type_name -> heddle.plugin.v1.Failure
-	45, // 2: heddle.plugin.v1.DescribeRequest.environment:type_name -> heddle.plugin.v1.DescribeRequest.EnvironmentEntry
+	47, // 2: heddle.plugin.v1.DescribeRequest.environment:type_name -> heddle.plugin.v1.DescribeRequest.EnvironmentEntry
 	7,  // 3: heddle.plugin.v1.DescribeResponse.steps:type_name -> heddle.plugin.v1.Step
 	9,  // 4: heddle.plugin.v1.DescribeResponse.resources:type_name -> heddle.plugin.v1.Resource
 	1,  // 5: heddle.plugin.v1.DescribeResponse.failure:type_name -> heddle.plugin.v1.Failure
@@ -3205,57 +3403,59 @@ var file_heddle_udf_bridge_plugin_proto_depIdxs = []int32{
 	1,  // 14: heddle.plugin.v1.OpenResourceResponse.failure:type_name -> heddle.plugin.v1.Failure
 	1,  // 15: heddle.plugin.v1.CheckResourceResponse.failure:type_name -> heddle.plugin.v1.Failure
 	1,  // 16: heddle.plugin.v1.CloseResourceResponse.failure:type_name -> heddle.plugin.v1.Failure
-	46, // 17: heddle.plugin.v1.BindStepRequest.resources:type_name -> heddle.plugin.v1.BindStepRequest.ResourcesEntry
-	1,  // 18: heddle.plugin.v1.BindStepResponse.failure:type_name -> heddle.plugin.v1.Failure
-	6,  // 19: heddle.plugin.v1.InferSchemaRequest.input:type_name -> heddle.plugin.v1.Row
-	6,  // 20: heddle.plugin.v1.InferSchemaResponse.output:type_name -> heddle.plugin.v1.Row
-	1,  // 21: heddle.plugin.v1.InferSchemaResponse.failure:type_name -> heddle.plugin.v1.Failure
-	32, // 22: heddle.plugin.v1.EngineFrame.call:type_name -> heddle.plugin.v1.Call
-	35, // 23: heddle.plugin.v1.EngineFrame.batch:type_name -> heddle.plugin.v1.Batch
-	34, // 24: heddle.plugin.v1.EngineFrame.end:type_name -> heddle.plugin.v1.EndInput
-	39, // 25: heddle.plugin.v1.EngineFrame.grant:type_name -> heddle.plugin.v1.Grant
-	35, // 26: heddle.plugin.v1.PluginFrame.batch:type_name -> heddle.plugin.v1.Batch
-	40, // 27: heddle.plugin.v1.PluginFrame.rejection:type_name -> heddle.plugin.v1.Rejection
-	41, // 28: heddle.plugin.v1.PluginFrame.log:type_name -> heddle.plugin.v1.Log
-	42, // 29: heddle.plugin.v1.PluginFrame.progress:type_name -> heddle.plugin.v1.Progress
-	43, // 30: heddle.plugin.v1.PluginFrame.metric:type_name -> heddle.plugin.v1.Metric
-	38, // 31: heddle.plugin.v1.PluginFrame.need:type_name -> heddle.plugin.v1.Need
-	44, // 32: heddle.plugin.v1.PluginFrame.result:type_name -> heddle.plugin.v1.Result
-	33, // 33: heddle.plugin.v1.Call.context:type_name -> heddle.plugin.v1.Context
-	35, // 34: heddle.plugin.v1.Call.batch:type_name -> heddle.plugin.v1.Batch
-	39, // 35: heddle.plugin.v1.Call.grant:type_name -> heddle.plugin.v1.Grant
-	36, // 36: heddle.plugin.v1.Batch.slice:type_name -> heddle.plugin.v1.Slice
-	37, // 37: heddle.plugin.v1.Slice.segment:type_name -> heddle.plugin.v1.Segment
-	37, // 38: heddle.plugin.v1.Grant.segment:type_name -> heddle.plugin.v1.Segment
-	47, // 39: heddle.plugin.v1.Log.fields:type_name -> heddle.plugin.v1.Log.FieldsEntry
-	1,  // 40: heddle.plugin.v1.Result.failure:type_name -> heddle.plugin.v1.Failure
-	2,  // 41: heddle.plugin.v1.PluginControl.Handshake:input_type -> heddle.plugin.v1.HandshakeRequest
-	4,  // 42: heddle.plugin.v1.PluginControl.Describe:input_type -> heddle.plugin.v1.DescribeRequest
-	12, // 43: heddle.plugin.v1.PluginControl.OpenResource:input_type -> heddle.plugin.v1.OpenResourceRequest
-	14, // 44: heddle.plugin.v1.PluginControl.CheckResource:input_type -> heddle.plugin.v1.CheckResourceRequest
-	16, // 45: heddle.plugin.v1.PluginControl.CloseResource:input_type -> heddle.plugin.v1.CloseResourceRequest
-	18, // 46: heddle.plugin.v1.PluginControl.BindStep:input_type -> heddle.plugin.v1.BindStepRequest
-	20, // 47: heddle.plugin.v1.PluginControl.InferSchema:input_type -> heddle.plugin.v1.InferSchemaRequest
-	22, // 48: heddle.plugin.v1.PluginControl.ReleaseStep:input_type -> heddle.plugin.v1.ReleaseStepRequest
-	24, // 49: heddle.plugin.v1.PluginControl.Cancel:input_type -> heddle.plugin.v1.CancelRequest
-	26, // 50: heddle.plugin.v1.PluginControl.Health:input_type -> heddle.plugin.v1.HealthRequest
-	28, // 51: heddle.plugin.v1.PluginControl.Drain:input_type -> heddle.plugin.v1.DrainRequest
-	3,  // 52: heddle.plugin.v1.PluginControl.Handshake:output_type -> heddle.plugin.v1.HandshakeResponse
-	5,  // 53: heddle.plugin.v1.PluginControl.Describe:output_type -> heddle.plugin.v1.DescribeResponse
-	13, // 54: heddle.plugin.v1.PluginControl.OpenResource:output_type -> heddle.plugin.v1.OpenResourceResponse
-	15, // 55: heddle.plugin.v1.PluginControl.CheckResource:output_type -> heddle.plugin.v1.CheckResourceResponse
-	17, // 56: heddle.plugin.v1.PluginControl.CloseResource:output_type -> heddle.plugin.v1.CloseResourceResponse
-	19, // 57: heddle.plugin.v1.PluginControl.BindStep:output_type -> heddle.plugin.v1.BindStepResponse
-	21, // 58: heddle.plugin.v1.PluginControl.InferSchema:output_type -> heddle.plugin.v1.InferSchemaResponse
-	23, // 59: heddle.plugin.v1.PluginControl.ReleaseStep:output_type -> heddle.plugin.v1.ReleaseStepResponse
-	25, // 60: heddle.plugin.v1.PluginControl.Cancel:output_type -> heddle.plugin.v1.CancelResponse
-	27, // 61: heddle.plugin.v1.PluginControl.Health:output_type -> heddle.plugin.v1.HealthResponse
-	29, // 62: heddle.plugin.v1.PluginControl.Drain:output_type -> heddle.plugin.v1.DrainResponse
-	52, // [52:63] is the sub-list for method output_type
-	41, // [41:52] is the sub-list for method input_type
-	41, // [41:41] is the sub-list for extension type_name
-	41, // [41:41] is the sub-list for extension extendee
-	0,  // [0:41] is the sub-list for field type_name
+	48, // 17: heddle.plugin.v1.BindStepRequest.resources:type_name -> heddle.plugin.v1.BindStepRequest.ResourcesEntry
+	19, // 18: heddle.plugin.v1.BindStepRequest.link:type_name -> heddle.plugin.v1.Link
+	1,  // 19: heddle.plugin.v1.BindStepResponse.failure:type_name -> heddle.plugin.v1.Failure
+	6,  // 20: heddle.plugin.v1.InferSchemaRequest.input:type_name -> heddle.plugin.v1.Row
+	6,  // 21: heddle.plugin.v1.InferSchemaResponse.output:type_name -> heddle.plugin.v1.Row
+	1,  // 22: heddle.plugin.v1.InferSchemaResponse.failure:type_name -> heddle.plugin.v1.Failure
+	33, // 23: heddle.plugin.v1.EngineFrame.call:type_name -> heddle.plugin.v1.Call
+	37, // 24: heddle.plugin.v1.EngineFrame.batch:type_name -> heddle.plugin.v1.Batch
+	36, // 25: heddle.plugin.v1.EngineFrame.end:type_name -> heddle.plugin.v1.EndInput
+	41, // 26: heddle.plugin.v1.EngineFrame.grant:type_name -> heddle.plugin.v1.Grant
+	37, // 27: heddle.plugin.v1.PluginFrame.batch:type_name -> heddle.plugin.v1.Batch
+	42, // 28: heddle.plugin.v1.PluginFrame.rejection:type_name -> heddle.plugin.v1.Rejection
+	43, // 29: heddle.plugin.v1.PluginFrame.log:type_name -> heddle.plugin.v1.Log
+	44, // 30: heddle.plugin.v1.PluginFrame.progress:type_name -> heddle.plugin.v1.Progress
+	45, // 31: heddle.plugin.v1.PluginFrame.metric:type_name -> heddle.plugin.v1.Metric
+	40, // 32: heddle.plugin.v1.PluginFrame.need:type_name -> heddle.plugin.v1.Need
+	46, // 33: heddle.plugin.v1.PluginFrame.result:type_name -> heddle.plugin.v1.Result
+	35, // 34: heddle.plugin.v1.Call.context:type_name -> heddle.plugin.v1.Context
+	37, // 35: heddle.plugin.v1.Call.batch:type_name -> heddle.plugin.v1.Batch
+	41, // 36: heddle.plugin.v1.Call.grant:type_name -> heddle.plugin.v1.Grant
+	34, // 37: heddle.plugin.v1.Call.followers:type_name -> heddle.plugin.v1.Follower
+	38, // 38: heddle.plugin.v1.Batch.slice:type_name -> heddle.plugin.v1.Slice
+	39, // 39: heddle.plugin.v1.Slice.segment:type_name -> heddle.plugin.v1.Segment
+	39, // 40: heddle.plugin.v1.Grant.segment:type_name -> heddle.plugin.v1.Segment
+	49, // 41: heddle.plugin.v1.Log.fields:type_name -> heddle.plugin.v1.Log.FieldsEntry
+	1,  // 42: heddle.plugin.v1.Result.failure:type_name -> heddle.plugin.v1.Failure
+	2,  // 43: heddle.plugin.v1.PluginControl.Handshake:input_type -> heddle.plugin.v1.HandshakeRequest
+	4,  // 44: heddle.plugin.v1.PluginControl.Describe:input_type -> heddle.plugin.v1.DescribeRequest
+	12, // 45: heddle.plugin.v1.PluginControl.OpenResource:input_type -> heddle.plugin.v1.OpenResourceRequest
+	14, // 46: heddle.plugin.v1.PluginControl.CheckResource:input_type -> heddle.plugin.v1.CheckResourceRequest
+	16, // 47: heddle.plugin.v1.PluginControl.CloseResource:input_type -> heddle.plugin.v1.CloseResourceRequest
+	18, // 48: heddle.plugin.v1.PluginControl.BindStep:input_type -> heddle.plugin.v1.BindStepRequest
+	21, // 49: heddle.plugin.v1.PluginControl.InferSchema:input_type -> heddle.plugin.v1.InferSchemaRequest
+	23, // 50: heddle.plugin.v1.PluginControl.ReleaseStep:input_type -> heddle.plugin.v1.ReleaseStepRequest
+	25, // 51: heddle.plugin.v1.PluginControl.Cancel:input_type -> heddle.plugin.v1.CancelRequest
+	27, // 52: heddle.plugin.v1.PluginControl.Health:input_type -> heddle.plugin.v1.HealthRequest
+	29, // 53: heddle.plugin.v1.PluginControl.Drain:input_type -> heddle.plugin.v1.DrainRequest
+	3,  // 54: heddle.plugin.v1.PluginControl.Handshake:output_type -> heddle.plugin.v1.HandshakeResponse
+	5,  // 55: heddle.plugin.v1.PluginControl.Describe:output_type -> heddle.plugin.v1.DescribeResponse
+	13, // 56: heddle.plugin.v1.PluginControl.OpenResource:output_type -> heddle.plugin.v1.OpenResourceResponse
+	15, // 57: heddle.plugin.v1.PluginControl.CheckResource:output_type -> heddle.plugin.v1.CheckResourceResponse
+	17, // 58: heddle.plugin.v1.PluginControl.CloseResource:output_type -> heddle.plugin.v1.CloseResourceResponse
+	20, // 59: heddle.plugin.v1.PluginControl.BindStep:output_type -> heddle.plugin.v1.BindStepResponse
+	22, // 60: heddle.plugin.v1.PluginControl.InferSchema:output_type -> heddle.plugin.v1.InferSchemaResponse
+	24, // 61: heddle.plugin.v1.PluginControl.ReleaseStep:output_type -> heddle.plugin.v1.ReleaseStepResponse
+	26, // 62: heddle.plugin.v1.PluginControl.Cancel:output_type -> heddle.plugin.v1.CancelResponse
+	28, // 63: heddle.plugin.v1.PluginControl.Health:output_type -> heddle.plugin.v1.HealthResponse
+	30, // 64: heddle.plugin.v1.PluginControl.Drain:output_type -> heddle.plugin.v1.DrainResponse
+	54, // [54:65] is the sub-list for method output_type
+	43, // [43:54] is the sub-list for method input_type
+	43, // [43:43] is the sub-list for extension type_name
+	43, // [43:43] is the sub-list for extension extendee
+	0,  // [0:43] is the sub-list for field type_name
 }
 
 func init() { file_heddle_udf_bridge_plugin_proto_init() }
@@ -3264,13 +3464,13 @@ func file_heddle_udf_bridge_plugin_proto_init() {
 		return
 	}
 	file_heddle_udf_bridge_plugin_proto_msgTypes[6].OneofWrappers = []any{}
-	file_heddle_udf_bridge_plugin_proto_msgTypes[29].OneofWrappers = []any{
+	file_heddle_udf_bridge_plugin_proto_msgTypes[30].OneofWrappers = []any{
 		(*EngineFrame_Call)(nil),
 		(*EngineFrame_Batch)(nil),
 		(*EngineFrame_End)(nil),
 		(*EngineFrame_Grant)(nil),
 	}
-	file_heddle_udf_bridge_plugin_proto_msgTypes[30].OneofWrappers = []any{
+	file_heddle_udf_bridge_plugin_proto_msgTypes[31].OneofWrappers = []any{
 		(*PluginFrame_Batch)(nil),
 		(*PluginFrame_Rejection)(nil),
 		(*PluginFrame_Log)(nil),
@@ -3279,8 +3479,9 @@ func file_heddle_udf_bridge_plugin_proto_init() {
 		(*PluginFrame_Need)(nil),
 		(*PluginFrame_Result)(nil),
 	}
-	file_heddle_udf_bridge_plugin_proto_msgTypes[32].OneofWrappers = []any{}
-	file_heddle_udf_bridge_plugin_proto_msgTypes[34].OneofWrappers = []any{
+	file_heddle_udf_bridge_plugin_proto_msgTypes[33].OneofWrappers = []any{}
+	file_heddle_udf_bridge_plugin_proto_msgTypes[34].OneofWrappers = []any{}
+	file_heddle_udf_bridge_plugin_proto_msgTypes[36].OneofWrappers = []any{
 		(*Batch_Inline)(nil),
 		(*Batch_Slice)(nil),
 	}
@@ -3290,7 +3491,7 @@ func file_heddle_udf_bridge_plugin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_heddle_udf_bridge_plugin_proto_rawDesc), len(file_heddle_udf_bridge_plugin_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   47,
+			NumMessages:   49,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -14,6 +14,7 @@ import {
   PluginControlService,
 } from "../wire/plugin.js";
 import type { Calls } from "./calls.js";
+import { decodeLink } from "./chain.js";
 import type { Limits } from "./limits.js";
 import type { Registry } from "./registry.js";
 
@@ -59,8 +60,8 @@ function handlers(plugin: Plugin, registry: Registry, calls: Calls, limits: Limi
       await registry.close(resourceId);
       return {};
     }),
-    bindStep: fallible({ bindingId: 0n }, ({ step, configJson, resources, base }) => ({
-      bindingId: registry.bind(step, configJson, resources, base),
+    bindStep: fallible({ bindingId: 0n }, ({ step, configJson, resources, base, link }) => ({
+      bindingId: registry.bind(step, configJson, resources, base, link && decodeLink(link)),
     })),
     inferSchema: fallible({ output: undefined }, async ({ bindingId, input }) => {
       const [binding, release] = registry.use(bindingId);
@@ -120,6 +121,7 @@ function handshake(plugin: Plugin, limits: Limits, request: HandshakeRequest): H
     namespace: plugin.namespace,
     environment: [...plugin.environment],
     failure: undefined,
+    chains: true,
   };
   if (request.protocolMin > PROTOCOL || request.protocolMax < PROTOCOL) {
     return { ...hello, failure: encodeFailure(noCommonProtocol(request)) };

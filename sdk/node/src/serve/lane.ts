@@ -44,10 +44,13 @@ export class Lane {
     return this.#closed;
   }
 
-  /** With `hold` it may wait for the next frame, to save a system call. Throws `LaneError`. */
-  send(kind: Sent, released: bigint[] = NONE, hold = false): void {
+  /**
+   * With `hold` it may wait for the next frame, to save a system call. `member` is the step of a chain that
+   * tells it. Throws `LaneError`.
+   */
+  send(kind: Sent, released: bigint[] = NONE, hold = false, member = 0): void {
     if (this.#closed) throw new LaneError("the lane is closed");
-    const body = PluginFrame.encode({ kind, released }).finish();
+    const body = PluginFrame.encode({ kind, released, member }).finish();
     if (body.byteLength > this.limits.frameBytesMax) {
       throw new LaneError(`a frame of ${body.byteLength} bytes; ${this.limits.frameBytesMax} are allowed`);
     }

@@ -10,9 +10,10 @@ import { CancelledError, encodeFailure, FailureError, protocolError } from "../e
 import { type Table, tableOf } from "../table.js";
 import type { Batch, Call as CallMessage, Failure, Grant, Segment } from "../wire/plugin.js";
 import type { Calls } from "./calls.js";
+import { givenBy, takenBy } from "./chain.js";
 import { type Lane, LaneError, type Received, type Sent } from "./lane.js";
 import { CallOutput } from "./output.js";
-import type { Registry } from "./registry.js";
+import type { Binding, Registry } from "./registry.js";
 import { SegmentError, type Segments } from "./segments.js";
 
 const REJECTION_ROWS_MAX = 1 << 20;
@@ -40,6 +41,9 @@ export class LaneCall implements Listener {
   #granted: ((grant: Grant) => void) | undefined;
   #refused: ((error: LaneError) => void) | undefined;
   #ended = false;
+  /** The step of a chain that runs. */
+  #member = 0;
+  #done = 0;
   #turnBegan = 0;
   readonly #onEnd: () => void;
 
@@ -102,14 +106,16 @@ export class LaneCall implements Listener {
   }
 
   #tell(kind: Sent): void {
-    if (!this.#ended && !this.#lane.closed) this.#lane.send(kind);
+    if (!this.#ended && !this.#lane.closed) this.#lane.send(kind, undefined, false, this.#member);
   }
 
   async #serve(): Promise<void> {
     let failure: Failure | undefined;
     try {
-      await this.#run();
+      const failed = await this.#run();
+      if (failed !== undefined) failure = encodeFailure(failed);
     } catch (thrown) {
+      this.#done = 0;
       failure = encodeFailure(thrown);
     }
     this.#ended = true;
@@ -117,13 +123,14 @@ export class LaneCall implements Listener {
     this.#onEnd();
     if (this.#lane.closed) return;
     try {
-      this.#lane.send({ $case: "result", value: { failure } }, this.#lent);
+      this.#lane.send({ $case: "result", value: { failure, done: this.#done } }, this.#lent);
     } catch (error) {
       this.#lane.close(error as LaneError);
     }
   }
 
-  async #run(): Promise<void> {
+  /** Gives the failure of the step at which a chain ended, if it failed. */
+  async #run(): Promise<unknown> {
     const { registry, calls, segments } = this.#served;
     const begin = this.#begin;
     if (begin.forgotten.length > 0) segments.forget(begin.forgotten);
@@ -131,13 +138,21 @@ export class LaneCall implements Listener {
     const isOneBatch = this.#batches.length === 1;
     this.#batches.length = 0;
     const [binding, release] = registry.use(begin.bindingId);
+    const releases = [release];
     try {
+      const followers = begin.followers.map(({ bindingId }) => {
+        const [follower, end] = registry.use(bindingId);
+        releases.push(end);
+        return follower;
+      });
       const control = calls.begin(begin.callId, this);
       this.#control = control;
       try {
-        if (control.cancelled)
-          throw new FailureError("cancelled", new CancelledError().message, "CancelledError");
+        if (control.cancelled) throw cancelled();
         const output = new CallOutput(this.#lane, segments, begin.grant?.segment, (size) => this.#need(size));
+        if (followers.length > 0) {
+          return await this.#chain([binding, ...followers], control, input, isOneBatch, output);
+        }
         await binding.step.call(this.#info(binding.base), control, input, (table, whole) => {
           if (whole) return output.send(table, true, isOneBatch ? input : undefined);
           return this.#sendPart(output, table);
@@ -147,8 +162,49 @@ export class LaneCall implements Listener {
         calls.end(begin.callId);
       }
     } finally {
-      release();
+      for (const end of releases) end();
     }
+    return undefined;
+  }
+
+  /** Sends the table behind the last step that did what its link says. */
+  async #chain(
+    bindings: readonly Binding[],
+    control: CallControl,
+    input: Table | undefined,
+    isOneBatch: boolean,
+    output: CallOutput,
+  ): Promise<unknown> {
+    if (input === undefined) throw protocolError("a chain came without an input");
+    let table = input;
+    let failure: unknown;
+    let done = 0;
+    for (const [number, binding] of bindings.entries()) {
+      this.#member = number;
+      const { link } = binding;
+      if (link === undefined) throw protocolError("a binding without a link stands in a chain");
+      const taken = takenBy(link, table);
+      if (taken === undefined) break;
+      const returned: Table[] = [];
+      try {
+        await binding.step.call(this.#info(binding.base, number), control, taken, (part) => {
+          returned.push(part);
+        });
+      } catch (thrown) {
+        failure = thrown;
+      }
+      if (control.cancelled) throw failure ?? cancelled();
+      const [only] = returned;
+      if (failure !== undefined || only === undefined || returned.length > 1) break;
+      const behind = control.rejections.length > 0 ? undefined : givenBy(link, table, taken, only);
+      if (behind === undefined) break;
+      table = behind;
+      done = number + 1;
+      if (table.numRows === 0) break;
+    }
+    if (done > 0) await output.send(table, true, isOneBatch ? input : undefined);
+    this.#done = done;
+    return failure;
   }
 
   async #sendPart(output: CallOutput, table: Table): Promise<void> {
@@ -160,14 +216,16 @@ export class LaneCall implements Listener {
     this.#turnBegan = performance.now();
   }
 
-  #info(base: string): CallInfo {
-    const { context } = this.#begin;
+  /** `member` is the number of the step in a chain. */
+  #info(base: string, member = 0): CallInfo {
+    const { context, followers } = this.#begin;
+    const follower = member > 0 ? followers[member - 1] : context;
     return {
       runId: context?.runId ?? "",
       workflow: context?.workflow ?? "",
-      step: context?.step ?? "",
+      step: follower?.step ?? "",
       attempt: context?.attempt ?? 1,
-      idempotencyKey: context?.idempotencyKey,
+      idempotencyKey: follower?.idempotencyKey,
       deadlineS: context?.deadlineS,
       base,
     };
@@ -230,6 +288,10 @@ export class LaneCall implements Listener {
       this.#lane.send({ $case: "rejection", value }, undefined, true);
     }
   }
+}
+
+function cancelled(): FailureError {
+  return new FailureError("cancelled", new CancelledError().message, "CancelledError");
 }
 
 function short(text: string): string {

@@ -170,7 +170,7 @@ function withoutUntouched(chunk: Chunk, columns: readonly number[]): Chunk {
   return { schema, rows: chunk.rows, columns: sent.map((i) => chunk.columns[i] as Column) };
 }
 
-function sameMemory(a: Column, b: Column): boolean {
+export function sameMemory(a: Column, b: Column): boolean {
   if (a === b) return true;
   if (a.length !== b.length || a.validity !== b.validity) return false;
   if (a.buffers.length !== b.buffers.length || a.children.length !== b.children.length) return false;

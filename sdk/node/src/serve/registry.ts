@@ -8,6 +8,7 @@ import { checkConfig, parseConfig } from "../config_check.js";
 import { FailureError, failureOf, protocolError, suggestion } from "../errors.js";
 import type { Plugin } from "../plugin.js";
 import type { ResourceType } from "../resource.js";
+import type { Link } from "./chain.js";
 
 interface Opened {
   readonly type: ResourceType<never>;
@@ -25,6 +26,8 @@ export interface Binding {
   readonly step: BoundStep;
   readonly resources: readonly Opened[];
   readonly base: string;
+  /** How it stands in a chain. */
+  readonly link: Link | undefined;
 }
 
 /** Every method throws `FailureError`. */
@@ -79,7 +82,13 @@ export class Registry {
     if (!opened.closed) await closeResource(opened);
   }
 
-  bind(name: string, configText: string, resources: Readonly<Record<string, bigint>>, base: string): bigint {
+  bind(
+    name: string,
+    configText: string,
+    resources: Readonly<Record<string, bigint>>,
+    base: string,
+    link: Link | undefined,
+  ): bigint {
     const opened = Object.entries(resources).map(([slot, id]) => [slot, this.#resource(id)] as const);
     const used = opened.map(([, resource]) => resource);
     const end = this.#use(used);
@@ -88,7 +97,8 @@ export class Registry {
       const config = parseConfig(configText, `step \`${name}\``);
       const values = Object.fromEntries(opened.map(([slot, resource]) => [slot, resource.value]));
       const id = ++this.#lastId;
-      this.#bindings.set(id, { step: bindStep(this.#plugin, step, config, values), resources: used, base });
+      const bound = bindStep(this.#plugin, step, config, values);
+      this.#bindings.set(id, { step: bound, resources: used, base, link });
       return id;
     } finally {
       end();

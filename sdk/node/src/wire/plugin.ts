@@ -56,7 +56,11 @@ export interface HandshakeResponse {
   namespace: string;
   /** names of the environment variables that the plugin declares */
   environment: string[];
-  failure: Failure | undefined;
+  failure:
+    | Failure
+    | undefined;
+  /** it understands Call.followers */
+  chains: boolean;
 }
 
 export interface DescribeRequest {
@@ -186,11 +190,30 @@ export interface BindStepRequest {
   resources: { [key: string]: bigint };
   /** the program's folder, for relative paths in settings */
   base: string;
+  /** for a binding that stands in chains */
+  link: Link | undefined;
 }
 
 export interface BindStepRequest_ResourcesEntry {
   key: string;
   value: bigint;
+}
+
+/**
+ * What a step of a chain takes from the table before it, and what the table behind it must be. Schemas are
+ * Arrow IPC streams without a batch; a field that is not nullable has no null in any row.
+ */
+export interface Link {
+  /** the columns that the step is given */
+  takes: Uint8Array;
+  /** the table behind it, column by column */
+  gives: Uint8Array;
+  /** the columns of `gives` that the step itself must return */
+  returns: string[];
+  /** what else it returns stands for columns of `gives`, or is dropped */
+  open: boolean;
+  /** as in Step; behind a "map", columns that it does not return stay as they were */
+  rows: string;
 }
 
 export interface BindStepResponse {
@@ -270,6 +293,8 @@ export interface PluginFrame {
     /** ends the call */
     { $case: "result"; value: Result }
     | undefined;
+  /** in a chain, of a log, progress or metric: the step that tells it, from 0 */
+  member: number;
   /** segments of inputs that nothing maps any more */
   released: bigint[];
 }
@@ -291,6 +316,16 @@ export interface Call {
     | undefined;
   /** segments that are gone: unmap them */
   forgotten: bigint[];
+  /** the steps of a chain behind the first */
+  followers: Follower[];
+}
+
+/** A step that takes what the one before it gave, in the same call. */
+export interface Follower {
+  bindingId: bigint;
+  /** these two as in Context, whose other words hold for the whole chain */
+  step: string;
+  idempotencyKey?: string | undefined;
 }
 
 export interface Context {
@@ -379,8 +414,12 @@ export interface Metric {
 }
 
 export interface Result {
-  /** absent: the call succeeded */
-  failure: Failure | undefined;
+  /** absent: the call succeeded; in a chain, of step `done` */
+  failure:
+    | Failure
+    | undefined;
+  /** in a chain: so many of its steps gave what they promise; the output is theirs */
+  done: number;
 }
 
 function createBaseFailure(): Failure {
@@ -564,7 +603,7 @@ export const HandshakeRequest: MessageFns<HandshakeRequest> = {
 };
 
 function createBaseHandshakeResponse(): HandshakeResponse {
-  return { protocol: 0, sdk: "", namespace: "", environment: [], failure: undefined };
+  return { protocol: 0, sdk: "", namespace: "", environment: [], failure: undefined, chains: false };
 }
 
 export const HandshakeResponse: MessageFns<HandshakeResponse> = {
@@ -583,6 +622,9 @@ export const HandshakeResponse: MessageFns<HandshakeResponse> = {
     }
     if (message.failure !== undefined) {
       Failure.encode(message.failure, writer.uint32(42).fork()).join();
+    }
+    if (message.chains !== false) {
+      writer.uint32(48).bool(message.chains);
     }
     return writer;
   },
@@ -638,6 +680,14 @@ export const HandshakeResponse: MessageFns<HandshakeResponse> = {
             }
 
             message.failure = Failure.decode(reader, reader.uint32());
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.chains = reader.bool();
             continue;
           }
         }
@@ -1812,7 +1862,7 @@ export const CloseResourceResponse: MessageFns<CloseResourceResponse> = {
 };
 
 function createBaseBindStepRequest(): BindStepRequest {
-  return { step: "", configJson: "", resources: {}, base: "" };
+  return { step: "", configJson: "", resources: {}, base: "", link: undefined };
 }
 
 export const BindStepRequest: MessageFns<BindStepRequest> = {
@@ -1828,6 +1878,9 @@ export const BindStepRequest: MessageFns<BindStepRequest> = {
     });
     if (message.base !== "") {
       writer.uint32(34).string(message.base);
+    }
+    if (message.link !== undefined) {
+      Link.encode(message.link, writer.uint32(42).fork()).join();
     }
     return writer;
   },
@@ -1878,6 +1931,14 @@ export const BindStepRequest: MessageFns<BindStepRequest> = {
             }
 
             message.base = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.link = Link.decode(reader, reader.uint32());
             continue;
           }
         }
@@ -1938,6 +1999,96 @@ export const BindStepRequest_ResourcesEntry: MessageFns<BindStepRequest_Resource
             }
 
             message.value = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseLink(): Link {
+  return { takes: new Uint8Array(0), gives: new Uint8Array(0), returns: [], open: false, rows: "" };
+}
+
+export const Link: MessageFns<Link> = {
+  encode(message: Link, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.takes.length !== 0) {
+      writer.uint32(10).bytes(message.takes);
+    }
+    if (message.gives.length !== 0) {
+      writer.uint32(18).bytes(message.gives);
+    }
+    for (const v of message.returns) {
+      writer.uint32(26).string(v!);
+    }
+    if (message.open !== false) {
+      writer.uint32(32).bool(message.open);
+    }
+    if (message.rows !== "") {
+      writer.uint32(42).string(message.rows);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Link {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLink();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.takes = reader.bytes();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.gives = reader.bytes();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.returns.push(reader.string());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.open = reader.bool();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.rows = reader.string();
             continue;
           }
         }
@@ -2553,7 +2704,7 @@ export const EngineFrame: MessageFns<EngineFrame> = {
 };
 
 function createBasePluginFrame(): PluginFrame {
-  return { kind: undefined, released: [] };
+  return { kind: undefined, member: 0, released: [] };
 }
 
 export const PluginFrame: MessageFns<PluginFrame> = {
@@ -2580,6 +2731,9 @@ export const PluginFrame: MessageFns<PluginFrame> = {
       case "result":
         Result.encode(message.kind.value, writer.uint32(58).fork()).join();
         break;
+    }
+    if (message.member !== 0) {
+      writer.uint32(112).uint32(message.member);
     }
     if (message.released.length !== 0) {
       writer.uint32(122).fork();
@@ -2663,6 +2817,14 @@ export const PluginFrame: MessageFns<PluginFrame> = {
             message.kind = { $case: "result", value: Result.decode(reader, reader.uint32()) };
             continue;
           }
+          case 14: {
+            if (tag !== 112) {
+              break;
+            }
+
+            message.member = reader.uint32();
+            continue;
+          }
           case 15: {
             if (tag === 120) {
               message.released.push(reader.uint64() as bigint);
@@ -2704,6 +2866,7 @@ function createBaseCall(): Call {
     end: false,
     grant: undefined,
     forgotten: [],
+    followers: [],
   };
 }
 
@@ -2745,6 +2908,9 @@ export const Call: MessageFns<Call> = {
         writer.uint64(v);
       }
       writer.join();
+    }
+    for (const v of message.followers) {
+      Follower.encode(v!, writer.uint32(74).fork()).join();
     }
     return writer;
   },
@@ -2835,6 +3001,85 @@ export const Call: MessageFns<Call> = {
             }
 
             break;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.followers.push(Follower.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseFollower(): Follower {
+  return { bindingId: 0n, step: "", idempotencyKey: undefined };
+}
+
+export const Follower: MessageFns<Follower> = {
+  encode(message: Follower, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.bindingId !== 0n) {
+      if (BigInt.asUintN(64, message.bindingId) !== message.bindingId) {
+        throw new globalThis.Error("value provided for field message.bindingId of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.bindingId);
+    }
+    if (message.step !== "") {
+      writer.uint32(18).string(message.step);
+    }
+    if (message.idempotencyKey !== undefined) {
+      writer.uint32(26).string(message.idempotencyKey);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Follower {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFollower();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.bindingId = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.step = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.idempotencyKey = reader.string();
+            continue;
           }
         }
         if ((tag & 7) === 4 || tag === 0) {
@@ -3651,13 +3896,16 @@ export const Metric: MessageFns<Metric> = {
 };
 
 function createBaseResult(): Result {
-  return { failure: undefined };
+  return { failure: undefined, done: 0 };
 }
 
 export const Result: MessageFns<Result> = {
   encode(message: Result, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.failure !== undefined) {
       Failure.encode(message.failure, writer.uint32(10).fork()).join();
+    }
+    if (message.done !== 0) {
+      writer.uint32(16).uint32(message.done);
     }
     return writer;
   },
@@ -3681,6 +3929,14 @@ export const Result: MessageFns<Result> = {
             }
 
             message.failure = Failure.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.done = reader.uint32();
             continue;
           }
         }

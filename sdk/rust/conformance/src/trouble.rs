@@ -71,7 +71,9 @@ fn hang(_: Table, _: PlainCall) -> Result<Table> {
 fn log(input: Table, call: Call<Log>) -> Result<Table> {
     let message = &call.config().message;
     let rows = input.num_rows();
-    call.info(message, &[("rows", &rows)]);
+    let context = call.context();
+    let key = context.idempotency_key.as_deref().unwrap_or_default();
+    call.info(message, &[("rows", &rows), ("step", &context.step), ("key", &key)]);
     println!("out: {message}");
     eprintln!("err: {message}");
     call.progress(rows as u64, rows as u64, "");

@@ -251,7 +251,8 @@ class LogConfig(StepConfig):
 @plugin.step(name="log", rows="map")
 def log(input: Table, config: LogConfig, context: StepContext) -> Table:
     rows = input.num_rows
-    context.log.info(config.message, extra={"rows": rows})
+    fields = {"rows": rows, "step": context.step, "key": context.idempotency_key or ""}
+    context.log.info(config.message, extra=fields)
     sys.stdout.write(f"out: {config.message}\n")
     sys.stderr.write(f"err: {config.message}\n")
     context.progress(rows, rows)

@@ -80,6 +80,7 @@ impl Engine {
             config_json: config.into(),
             resources: resources.iter().map(|(slot, id)| ((*slot).to_owned(), *id)).collect(),
             base: ".".into(),
+            link: None,
         };
         let response: wire::BindStepResponse = self.control.ask("BindStep", &request);
         response.failure.map_or(Ok(response.binding_id), Err)

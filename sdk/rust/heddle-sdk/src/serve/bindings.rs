@@ -11,6 +11,7 @@ use crate::call::OpenSlot;
 use crate::config::{Json, Object};
 use crate::error::{Error, Result};
 use crate::plugin::Plugin;
+use crate::serve::link::Link;
 use crate::serve::resources::{OpenResource, Resources, Use};
 use crate::step::StepDefinition;
 use crate::text::listed;
@@ -28,6 +29,8 @@ pub(crate) struct Binding {
     pub step: Arc<dyn AnyStep>,
     pub bound: Arc<dyn BoundStep>,
     pub base: Arc<Path>,
+    /// How it stands in a chain.
+    pub link: Option<Link>,
     slots: Vec<(String, Arc<OpenResource>)>,
 }
 
@@ -59,7 +62,8 @@ impl Binding {
         let owner = format!("step `{}`", request.step);
         let bound = step.bind(&settings(&request.config_json, &owner)?)?;
         let slots = filled_slots(step.definition(), resources, &request.resources)?;
-        Ok(Self { step, bound, base: Path::new(&request.base).into(), slots })
+        let link = request.link.clone().map(Link::read).transpose()?;
+        Ok(Self { step, bound, base: Path::new(&request.base).into(), link, slots })
     }
 
     /// The resources, in use until what is returned first is dropped.

@@ -196,6 +196,7 @@ fn handshake(host: &Host, request: &wire::HandshakeRequest) -> wire::HandshakeRe
         sdk: SDK.to_owned(),
         namespace: host.plugin.namespace.clone(),
         environment: host.plugin.environment.clone(),
+        chains: true,
         ..wire::HandshakeResponse::default()
     };
     let (min, max) = (request.protocol_min.max(PROTOCOL_MIN), request.protocol_max.min(PROTOCOL_MAX));

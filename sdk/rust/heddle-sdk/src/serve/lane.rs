@@ -4,6 +4,7 @@ use std::io;
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,7 @@ use crate::cancellation::Cancellation;
 use crate::error::{Error, Result};
 use crate::payload;
 use crate::serve::Host;
+use crate::serve::bindings::Binding;
 use crate::serve::frames::{FrameReader, FrameWriter};
 use crate::serve::output::OutputSender;
 use crate::serve::segments::Released;
@@ -40,6 +42,7 @@ pub(crate) fn serve(host: &Arc<Host>, connection: UnixStream) {
             state: Mutex::new(OutState { writer, call_id: None, error: None }),
         }),
         current,
+        done: 0,
     };
     match catch_unwind(AssertUnwindSafe(|| lane.run())) {
         Ok(Ok(())) => {}
@@ -54,6 +57,8 @@ struct Lane {
     reader: FrameReader,
     out: Arc<LaneOut>,
     current: Arc<Current>,
+    /// So many steps of the chain that is under way did what their links say.
+    done: u32,
 }
 
 /// The way out of a lane, which other threads of user code share.
@@ -106,9 +111,13 @@ impl Lane {
         self.host.segments.forget(&call.forgotten);
         let under_way = self.host.calls.begin(call.call_id);
         self.current.set(under_way.as_ref().ok().map(|call| call.cancellation.clone()));
+        self.done = 0;
         let batches = self.input_frames(&mut call)?;
         self.out.begin(call.call_id);
         let result = match &under_way {
+            Ok(under_way) if !call.followers.is_empty() => {
+                self.chain(call, &batches, &under_way.cancellation, begin)
+            }
             Ok(under_way) => self.answer(call, &batches, &under_way.cancellation, begin),
             Err(_) => self.give_back(&batches),
         };
@@ -116,13 +125,14 @@ impl Lane {
         let result = match (result, &under_way) {
             (Err(Stop::Lane(error)), _) => return Err(error),
             (Err(Stop::Call(error)), Ok(call)) if call.cancellation.is_cancelled() => {
+                self.done = 0;
                 Err(error.of_cancelled_call())
             }
             (Err(Stop::Call(error)), _) => Err(error),
             (Ok(()), _) => Ok(()),
         };
         let refused = under_way.as_ref().err().map(|error| Error::protocol(error.message()));
-        self.out.end(refused.map_or(result, Err))
+        self.out.end(refused.map_or(result, Err), self.done)
     }
 
     /// All batches of the call's input.
@@ -162,7 +172,7 @@ impl Lane {
             base: binding.base.clone(),
             cancellation: cancellation.clone(),
             resources,
-            events: Arc::new(LaneEvents { out: self.out.clone(), call_id: call.call_id }),
+            events: Arc::new(LaneEvents { out: self.out.clone(), call_id: call.call_id, member: 0 }),
             violation: Mutex::default(),
         });
         let comparable = input.clone().filter(|_| batches.len() == 1);
@@ -183,6 +193,52 @@ impl Lane {
                 Ok(())
             }
         }
+    }
+
+    /// Runs the steps of a chain and sends the table behind the last that did what its link says. An error is that
+    /// of the step behind them.
+    fn chain(
+        &mut self,
+        call: wire::Call,
+        batches: &[wire::Batch],
+        cancellation: &Cancellation,
+        begin: Instant,
+    ) -> Result<(), Stop> {
+        let Some(input) = self.input(call.has_input, batches)? else {
+            return Err(Error::protocol("a chain came without an input").into());
+        };
+        let first = call.context.unwrap_or_default();
+        let mut members = vec![(self.host.bindings.get(call.binding_id)?, first.clone())];
+        for follower in call.followers {
+            let wire::Follower { binding_id, step, idempotency_key } = follower;
+            let told = wire::Context { step, idempotency_key, ..first.clone() };
+            members.push((self.host.bindings.get(binding_id)?, told));
+        }
+        let comparable = (batches.len() == 1).then(|| input.clone());
+        let (mut table, mut done, mut failure) = (input, 0, None);
+        for (number, (binding, told)) in members.into_iter().enumerate() {
+            let events = LaneEvents { out: self.out.clone(), call_id: call.call_id, member: number as u32 };
+            let told = Told { context: told, cancellation, begin, events };
+            match behind(&binding, &table, told) {
+                Ok(Some(behind)) => (table, done) = (behind, number as u32 + 1),
+                Ok(None) => break,
+                Err(error) => {
+                    failure = Some(error);
+                    break;
+                }
+            }
+            if table.num_rows() == 0 {
+                break;
+            }
+        }
+        cancellation.check()?;
+        if done > 0 {
+            let grant = call.grant.and_then(|grant| grant.segment);
+            OutputSender::new(&self.host, &mut self.reader, &self.out, grant)
+                .send(&table, comparable.as_ref())?;
+        }
+        self.done = done;
+        failure.map_or(Ok(()), |error| Err(error.into()))
     }
 
     fn input(&self, has_input: bool, batches: &[wire::Batch]) -> Result<Option<Table>> {
@@ -226,7 +282,7 @@ impl Lane {
 impl LaneOut {
     /// Adds a frame to those that are sent with the next `flush`.
     pub fn push(&self, kind: Sent) {
-        self.locked().writer.push(&self.frame(kind));
+        self.locked().writer.push(&self.frame(kind, 0));
     }
 
     pub fn flush(&self) -> io::Result<()> {
@@ -241,17 +297,18 @@ impl LaneOut {
         self.locked().call_id = Some(call_id);
     }
 
-    fn end(&self, result: Result<()>) -> io::Result<()> {
-        let result = wire::Result { failure: result.err().map(Error::into_failure) };
+    fn end(&self, result: Result<()>, done: u32) -> io::Result<()> {
+        let result = wire::Result { failure: result.err().map(Error::into_failure), done };
         let mut state = self.locked();
         state.call_id = None;
-        state.writer.push(&self.frame(Sent::Result(result)));
+        state.writer.push(&self.frame(Sent::Result(result), 0));
         drop(state);
         self.flush()
     }
 
-    fn frame(&self, kind: Sent) -> wire::PluginFrame {
-        wire::PluginFrame { kind: Some(kind), released: self.released.take() }
+    /// `member` is the step of a chain that tells it.
+    fn frame(&self, kind: Sent, member: u32) -> wire::PluginFrame {
+        wire::PluginFrame { kind: Some(kind), member, released: self.released.take() }
     }
 
     fn locked(&self) -> MutexGuard<'_, OutState> {
@@ -262,6 +319,7 @@ impl LaneOut {
 struct LaneEvents {
     out: Arc<LaneOut>,
     call_id: u64,
+    member: u32,
 }
 
 impl Events for LaneEvents {
@@ -271,8 +329,60 @@ impl Events for LaneEvents {
         if state.call_id != Some(self.call_id) || state.error.is_some() {
             return;
         }
-        state.writer.push(&self.out.frame(event));
+        state.writer.push(&self.out.frame(event, self.member));
         state.error = state.writer.flush().err();
+    }
+}
+
+/// The events of a step in a chain. Rows that it rejects are not told: the engine calls it again.
+struct MemberEvents {
+    lane: LaneEvents,
+    rejected: AtomicBool,
+}
+
+impl Events for MemberEvents {
+    fn send(&self, event: Sent) {
+        match event {
+            Sent::Rejection(_) => self.rejected.store(true, Ordering::Relaxed),
+            _ => self.lane.send(event),
+        }
+    }
+}
+
+/// What a step of a chain is told of its call.
+struct Told<'a> {
+    context: wire::Context,
+    cancellation: &'a Cancellation,
+    begin: Instant,
+    events: LaneEvents,
+}
+
+/// The table behind a step of a chain; None when the step did not do what its link says.
+fn behind(binding: &Binding, table: &Table, told: Told<'_>) -> Result<Option<Table>> {
+    let link = binding.link.as_ref();
+    let link = link.ok_or_else(|| Error::protocol("a binding without a link stands in a chain"))?;
+    let Some(taken) = link.taken(table)? else { return Ok(None) };
+    let (_uses, resources) = binding.enter()?;
+    let definition = binding.step.definition();
+    let events = Arc::new(MemberEvents { lane: told.events, rejected: AtomicBool::new(false) });
+    let core = Arc::new(CallCore {
+        step: definition.name.clone(),
+        rows: definition.rows,
+        input_rows: taken.num_rows() as u64,
+        context: context(told.context),
+        begin: told.begin,
+        base: binding.base.clone(),
+        cancellation: told.cancellation.clone(),
+        resources,
+        events: events.clone(),
+        violation: Mutex::default(),
+    });
+    let output = binding.bound.run(Some(taken.clone()), &core)?;
+    match output {
+        Output::Table(returned) if !events.rejected.load(Ordering::Relaxed) => {
+            link.given(table, &taken, &returned)
+        }
+        _ => Ok(None),
     }
 }
 

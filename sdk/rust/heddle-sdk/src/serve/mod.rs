@@ -6,6 +6,7 @@ mod control;
 mod end;
 mod frames;
 mod lane;
+mod link;
 mod output;
 mod resources;
 mod segments;

@@ -150,7 +150,7 @@ fn is_same_column(output: &Table, index: usize, input: &Table, place: usize) -> 
         .all(|(a, b)| is_same_memory(a.column(index), b.column(place)))
 }
 
-fn is_same_memory(a: &ArrayRef, b: &ArrayRef) -> bool {
+pub(crate) fn is_same_memory(a: &ArrayRef, b: &ArrayRef) -> bool {
     Arc::ptr_eq(a, b) || (a.data_type() == b.data_type() && ArrayData::ptr_eq(&a.to_data(), &b.to_data()))
 }
 

@@ -93,6 +93,9 @@ pub struct HandshakeResponse {
     pub environment: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     #[prost(message, optional, tag = "5")]
     pub failure: ::core::option::Option<Failure>,
+    /// it understands Call.followers
+    #[prost(bool, tag = "6")]
+    pub chains: bool,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct DescribeRequest {
@@ -271,6 +274,29 @@ pub struct BindStepRequest {
     /// the program's folder, for relative paths in settings
     #[prost(string, tag = "4")]
     pub base: ::prost::alloc::string::String,
+    /// for a binding that stands in chains
+    #[prost(message, optional, tag = "5")]
+    pub link: ::core::option::Option<Link>,
+}
+/// What a step of a chain takes from the table before it, and what the table behind it must be. Schemas are
+/// Arrow IPC streams without a batch; a field that is not nullable has no null in any row.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Link {
+    /// the columns that the step is given
+    #[prost(bytes = "vec", tag = "1")]
+    pub takes: ::prost::alloc::vec::Vec<u8>,
+    /// the table behind it, column by column
+    #[prost(bytes = "vec", tag = "2")]
+    pub gives: ::prost::alloc::vec::Vec<u8>,
+    /// the columns of `gives` that the step itself must return
+    #[prost(string, repeated, tag = "3")]
+    pub returns: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// what else it returns stands for columns of `gives`, or is dropped
+    #[prost(bool, tag = "4")]
+    pub open: bool,
+    /// as in Step; behind a "map", columns that it does not return stay as they were
+    #[prost(string, tag = "5")]
+    pub rows: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct BindStepResponse {
@@ -350,6 +376,9 @@ pub mod engine_frame {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct PluginFrame {
+    /// in a chain, of a log, progress or metric: the step that tells it, from 0
+    #[prost(uint32, tag = "14")]
+    pub member: u32,
     /// segments of inputs that nothing maps any more
     #[prost(uint64, repeated, tag = "15")]
     pub released: ::prost::alloc::vec::Vec<u64>,
@@ -400,6 +429,20 @@ pub struct Call {
     /// segments that are gone: unmap them
     #[prost(uint64, repeated, tag = "8")]
     pub forgotten: ::prost::alloc::vec::Vec<u64>,
+    /// the steps of a chain behind the first
+    #[prost(message, repeated, tag = "9")]
+    pub followers: ::prost::alloc::vec::Vec<Follower>,
+}
+/// A step that takes what the one before it gave, in the same call.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Follower {
+    #[prost(uint64, tag = "1")]
+    pub binding_id: u64,
+    /// these two as in Context, whose other words hold for the whole chain
+    #[prost(string, tag = "2")]
+    pub step: ::prost::alloc::string::String,
+    #[prost(string, optional, tag = "3")]
+    pub idempotency_key: ::core::option::Option<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Context {
@@ -513,9 +556,12 @@ pub struct Metric {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Result {
-    /// absent: the call succeeded
+    /// absent: the call succeeded; in a chain, of step `done`
     #[prost(message, optional, tag = "1")]
     pub failure: ::core::option::Option<Failure>,
+    /// in a chain: so many of its steps gave what they promise; the output is theirs
+    #[prost(uint32, tag = "2")]
+    pub done: u32,
 }
 /// Generated server implementations.
 pub mod plugin_control_server {
