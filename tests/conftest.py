@@ -11,4 +11,5 @@ os.environ["COLUMNS"] = "100"
 
 # Two cores are shared by the workers, so an example may be slow without being wrong.
 settings.register_profile("heddle", deadline=None)
+settings.register_profile("nightly", deadline=None, max_examples=10_000)
 settings.load_profile("heddle")

@@ -171,6 +171,8 @@ def _details(op: Op, plans: Mapping[OpId, FragmentPlans]) -> tuple[str, ...]:
     match op:
         case Fragment():
             return tuple(_fragment_details(op, plans.get(op.id)))
+        case Step(members=members) if members:
+            return (*(_member_details(member.step) for member in members), f"gives {op.row}")
         case Step(call=call, policy=policy):
             signature = call.signature
             properties = [f"rows={signature.rows}", signature.step_class]
@@ -190,9 +192,15 @@ def _details(op: Op, plans: Mapping[OpId, FragmentPlans]) -> tuple[str, ...]:
             assert_never(op)
 
 
+def _member_details(step: Step) -> str:
+    signature = step.call.signature
+    passing = ", passthrough" if signature.passthrough else ""
+    return f"{step.call.callee}: rows={signature.rows}, {signature.step_class}{passing}"
+
+
 def _fragment_details(op: Fragment, plans: FragmentPlans | None) -> list[str]:
-    engine = "reduces" if op.reduces else "streams"
-    lines = [f"datafusion, {engine}, {len(op.queries)} {'query' if len(op.queries) == 1 else 'queries'}"]
+    work = "reduces" if op.reduces else "streams"
+    lines = [f"{op.engine}, {work}, {len(op.queries)} {'query' if len(op.queries) == 1 else 'queries'}"]
     if op.late or (plans is not None and plans.late):
         lines.append("late: planned when the rows' columns are known")
     if op.columns is not None:

@@ -65,7 +65,8 @@ def lower(program: TypedProgram, goals: Goals) -> LogicalPlan:
         for workflow in program.workflows.values()
         for output in workflow.outputs
     }
-    return LogicalPlan(lowering.ops, tuple(roots), names=names)
+    trapped = frozenset(w.name for w in program.workflows.values() if w.trap is not None)
+    return LogicalPlan(lowering.ops, tuple(roots), names=names, trapped=trapped)
 
 
 def lower_handler(program: TypedProgram, handler: Handler) -> LogicalPlan:
@@ -79,7 +80,7 @@ def lower_handler(program: TypedProgram, handler: Handler) -> LogicalPlan:
     unread = [n.id for n in own if not read[n.id] and not _is_effect(n) and not isinstance(n, ErrorFrameNode)]
     for node_id in unread:
         roots.append(lowering.print_result(node_id, handler.name, None, handler.span))
-    return LogicalPlan(lowering.ops, tuple(roots))
+    return LogicalPlan(lowering.ops, tuple(roots), trapped=frozenset({handler.name}))
 
 
 def _roots_of(workflow: Workflow, program: TypedProgram, goals: Goals, lowering: _Lowering) -> list[OpId]:

@@ -8,14 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import field, replace
-from typing import TypeAlias, assert_never
+from typing import TYPE_CHECKING, Literal, TypeAlias, assert_never
 
 from heddle.core.record import record
 from heddle.core.types import RowType
 from heddle.diagnostics import Span
 from heddle.frontend.typed import ConfigData, Policy, StepCall
 
+if TYPE_CHECKING:
+    from heddle.core.link import Link
+
 OpId = int
+
+EngineName: TypeAlias = Literal["datafusion", "duckdb"]
+EngineChoice: TypeAlias = Literal["auto", "datafusion", "duckdb"]
+"""What a user asks for; `auto` chooses for each fragment."""
 
 
 @record(frozen=True, slots=True)
@@ -70,10 +77,10 @@ class Query:
 
 @record(frozen=True, slots=True)
 class Fragment:
-    """One DataFusion plan made of one or more queries; the last one is its result.
+    """One engine's plan made of one or more queries; the last one is its result.
 
     `inputs` maps the relations that no query of the fragment defines to the operators that give them.
-    `columns` restricts the result to these (None: all). `limit` keeps the first rows only.
+    `columns` restricts the result to these (None: all). `limit` keeps the first rows only. `engine` runs it.
     """
 
     id: OpId
@@ -87,6 +94,7 @@ class Fragment:
     policy: Policy
     columns: tuple[str, ...] | None = None
     limit: int | None = None
+    engine: EngineName = "datafusion"
 
     @property
     def result(self) -> Query:
@@ -103,7 +111,12 @@ class Fragment:
 
 @record(frozen=True, slots=True)
 class Step:
-    """An opaque step. `input` is None for one that makes its own rows, `row` None for one that gives none."""
+    """An opaque step. `input` is None for one that makes its own rows, `row` None for one that gives none.
+    `absent` are columns of `row` that nothing reads: they do not enter the step and are null behind it.
+
+    With `members` it stands for several steps of one module that run in one call: `call` then is the first
+    one's, under a name for all of them.
+    """
 
     id: OpId
     call: StepCall
@@ -114,6 +127,21 @@ class Step:
     workflow: str
     trap: str | None
     policy: Policy
+    absent: tuple[str, ...] = ()
+    members: tuple[Member, ...] = ()
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The steps that it stands for; itself when it is one step."""
+        return tuple(member.step for member in self.members) or (self,)
+
+
+@record(frozen=True, slots=True)
+class Member:
+    """One of several steps that run in one call. `link` says what it takes and what it leaves behind."""
+
+    step: Step
+    link: Link
 
 
 @record(frozen=True, slots=True)
@@ -147,13 +175,15 @@ class Note:
 @record(frozen=True, slots=True)
 class LogicalPlan:
     """`roots` are what must be computed, in program order. `spooled` operators are materialized as a
-    frame before anything reads them; all others stream to their one reader."""
+    frame before anything reads them; all others stream to their one reader. `trapped` are the workflows
+    and handlers in which a failure of a stage without a trap of its own can reach a handler."""
 
     ops: Mapping[OpId, Op]
     roots: tuple[OpId, ...]
     spooled: frozenset[OpId] = frozenset()
     notes: tuple[Note, ...] = ()
     names: Mapping[str, OpId] = field(default_factory=dict)
+    trapped: frozenset[str] = frozenset()
 
     def readers(self) -> dict[OpId, list[OpId]]:
         """For each operator those that read it, once per reading place, in order of their ids."""
@@ -211,6 +241,8 @@ def label_of(op: Op) -> str:
             return "error frame"
         case Fragment(queries=queries):
             return "query" if len(queries) == 1 else f"{len(queries)} queries"
+        case Step(members=members) if members:
+            return f"{len(members)} steps in one call"
         case Step(call=call):
             return f"step {call.callee}"
         case Sink(step=step):

@@ -13,6 +13,8 @@ from heddle.logical.plan import Fragment, Query
 
 _WITH = "WITH "
 _READS = re.compile(r'\b(?:FROM|JOIN)\s+(?:"(?P<quoted>[^"]+)"|(?P<plain>\w+))', re.IGNORECASE)
+_QUOTED = re.compile(r'"((?:[^"]|"")*)"')
+_ALL_COLUMNS = re.compile(r"(?:\bSELECT|\bDISTINCT|[,.])\s*\*", re.IGNORECASE)
 
 
 def quoted(name: str) -> str:
@@ -33,3 +35,10 @@ def fragment_sql(fragment: Fragment) -> str:
 def reading_places(query: Query) -> Counter[str]:
     """How often the query reads each relation (a self-join reads one twice)."""
     return Counter(found["quoted"] or found["plain"] for found in _READS.finditer(query.sql))
+
+
+def names_read(sql: str) -> frozenset[str] | None:
+    """All names that the text quotes; None when it reads every column of something."""
+    if _ALL_COLUMNS.search(sql):
+        return None
+    return frozenset(found.replace('""', '"') for found in _QUOTED.findall(sql))

@@ -45,12 +45,15 @@ class Caller:
         self._env = env
         self._stop = stop
 
-    def call(self, rows: pa.Table | None, number: int) -> CallResult:
-        """`number` counts the step's calls in the run. Raises `FailedCall` or `Cancelled`."""
+    def call(self, rows: pa.Table | None, number: int, failed: StepFailure | None = None) -> CallResult:
+        """`number` counts the step's calls in the run; `failed` is its first attempt, if that was made
+        elsewhere. Raises `FailedCall` or `Cancelled`."""
         policy = self._op.policy
         attempt = 1
         while True:
             try:
+                if failed is not None and attempt == 1:
+                    raise failed
                 return self._attempt(rows, self.context(number, attempt))
             except StepFailure as failure:
                 if self._stop.cancelled:
@@ -61,16 +64,7 @@ class Caller:
             attempt += 1
 
     def context(self, number: int, attempt: int) -> CallContext:
-        return CallContext(
-            run_id=self._env.run_id,
-            workflow=self._op.workflow,
-            step=self._op.call.callee,
-            attempt=attempt,
-            idempotency_key=f"{self._env.run_id}/{self._op.path}/{number}",
-            deadline_s=self._op.policy.timeout_s,
-            cancelled=lambda: self._stop.cancelled,
-            on_cancel=self._stop.on_cancel,
-        )
+        return call_context(self._op, number, attempt, self._env, self._stop)
 
     def _attempt(self, rows: pa.Table | None, context: CallContext) -> CallResult:
         timeout_s = self._op.policy.timeout_s
@@ -114,6 +108,20 @@ class Caller:
         )
         if self._stop.wait(wait_s):
             raise Cancelled("the run was cancelled")
+
+
+def call_context(op: Step, number: int, attempt: int, env: RunEnvironment, stop: CancelToken) -> CallContext:
+    """`number` counts the step's calls in the run."""
+    return CallContext(
+        run_id=env.run_id,
+        workflow=op.workflow,
+        step=op.call.callee,
+        attempt=attempt,
+        idempotency_key=f"{env.run_id}/{op.path}/{number}",
+        deadline_s=op.policy.timeout_s,
+        cancelled=lambda: stop.cancelled,
+        on_cancel=stop.on_cancel,
+    )
 
 
 def may_repeat(signature: StepSignature, policy: Policy) -> bool:

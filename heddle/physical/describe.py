@@ -12,6 +12,7 @@ from datafusion import DataFrame
 from datafusion import LogicalPlan as EnginePlan
 from datafusion.expr import Expr, TableScan
 
+from heddle.core.deep_stack import deep_thread
 from heddle.core.types import RowType
 from heddle.logical.explain import Explanation, FragmentPlans, Pushed, explain_plan
 from heddle.logical.plan import Fragment, LogicalPlan, OpId, Scan, Sink, Step, Values
@@ -20,7 +21,6 @@ from heddle.physical.channel import Channel
 from heddle.physical.engine_errors import EngineError, engine_errors
 from heddle.physical.environment import ConfigResolver
 from heddle.physical.frames import Frame
-from heddle.physical.runtime import deep_thread
 from heddle.physical.scratch import scratch_folder
 from heddle.physical.session import Binding, FileBinding, Session, StreamBinding
 from heddle.physical.tasks import cut
@@ -80,7 +80,7 @@ def _binding(op_id: OpId, plan: LogicalPlan, resolver: ConfigResolver) -> Bindin
     op = plan.ops[op_id]
     match op:
         case Scan():
-            return FileBinding(op.step, resolver.config(op))
+            return FileBinding(op.step, resolver.config(op), op.row.names)
         case Values():
             table = values_table(op)
             return Frame(

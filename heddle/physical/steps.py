@@ -16,6 +16,7 @@ import pyarrow as pa
 from heddle.core.report import StepLogged, StepMeasured, StepProgressed
 from heddle.errors import StageError
 from heddle.logical.plan import Step
+from heddle.physical.absent import Absent, left_out, without_absent
 from heddle.physical.batches import Batches, at_least_one, empty_batch, in_tables
 from heddle.physical.calls import Caller, FailedCall
 from heddle.physical.cancel import CancelToken
@@ -40,6 +41,7 @@ from heddle.udf_bridge.transport import (
     Rejection,
     Report,
     StepBinding,
+    StepContractError,
     StepFailure,
     StepSession,
 )
@@ -63,14 +65,14 @@ def stream_step(
 ) -> Batches:
     """Batches of the step's output, at least one when it has an output. Raises `StageFailed`, `Cancelled`."""
     try:
-        session = env.transport.open(_binding(op, env), partial(_told, env, op.path))
+        session = env.transport.open(binding_of(op, env), partial(tell, env, op.path))
     except StepFailure as failure:
-        raise StageFailed(op, _error(op, failure, 1, env)) from failure
+        raise StageFailed(op, stage_error(op, failure, 1, env)) from failure
     try:
         if batches is None:
             yield from _source(op, session, env, stop)
         else:
-            yield from _calls(op, session, batches, env, stop, reject)
+            yield from call_batches(op, Caller(op, session, env, stop), batches, env, reject)
     finally:
         if batches is not None:
             batches.close()
@@ -86,20 +88,22 @@ def _source(op: Step, session: StepSession, env: RunEnvironment, stop: CancelTok
         else:
             yield from produced
     except StepFailure as failure:
-        raise StageFailed(op, _error(op, failure, 1, env)) from failure
+        raise StageFailed(op, stage_error(op, failure, 1, env)) from failure
 
 
-def _calls(
-    op: Step,
-    session: StepSession,
-    batches: Batches,
-    env: RunEnvironment,
-    stop: CancelToken,
-    reject: RejectedRows,
+class Calls(Protocol):
+    def call(self, rows: pa.Table | None, number: int) -> CallResult:
+        """`number` counts the calls. Raises `FailedCall`, `StageFailed` or `Cancelled`."""
+        ...
+
+
+def call_batches(
+    op: Step, caller: Calls, batches: Batches, env: RunEnvironment, reject: RejectedRows
 ) -> Batches:
-    caller = Caller(op, session, env, stop)
+    """The output of a step with an input, called through `caller`, at least one batch."""
     inputs = _inputs(op, batches, env)
     schema = op.row.arrow() if op.row is not None and op.row.complete else None
+    fill = Absent(op)
     empty = True
     for rows, result in _results(op, caller, inputs, env):
         for rejection in result.rejections:
@@ -109,7 +113,7 @@ def _calls(
         for batch in result.output.to_batches():
             if batch.num_rows:
                 empty = False
-                yield batch
+                yield fill.put_back(batch)
         schema = schema or result.output.schema
     if empty and schema is not None:
         yield empty_batch(schema)
@@ -117,6 +121,7 @@ def _calls(
 
 def _inputs(op: Step, batches: Batches, env: RunEnvironment) -> Iterator[pa.Table]:
     """The tables to call with. A row-wise step without rows is called only to learn an unknown schema."""
+    batches = left_out(batches, op)
     if op.call.signature.rows == "table":
         yield pa.Table.from_batches(list(batches))
         return
@@ -137,7 +142,7 @@ def _inputs(op: Step, batches: Batches, env: RunEnvironment) -> Iterator[pa.Tabl
 
 
 def _results(
-    op: Step, caller: Caller, inputs: Iterator[pa.Table], env: RunEnvironment
+    op: Step, caller: Calls, inputs: Iterator[pa.Table], env: RunEnvironment
 ) -> Iterator[tuple[pa.Table, CallResult]]:
     """Calls and their results, in the order of the input, `concurrency` of them at a time."""
     at_once = op.policy.concurrency or 1
@@ -163,14 +168,26 @@ def _results(
                 waiting.cancel()
 
 
-def _call(op: Step, caller: Caller, rows: pa.Table, number: int, env: RunEnvironment) -> CallResult:
+def _call(op: Step, caller: Calls, rows: pa.Table, number: int, env: RunEnvironment) -> CallResult:
     try:
-        return caller.call(rows, number)
+        result = caller.call(rows, number)
+        if env.check_steps:
+            _check(op, caller, rows, result, number)
+        return result
+    except StepContractError as lie:
+        raise StageFailed(op, stage_error(op, lie, 1, env), rows) from lie
     except FailedCall as failed:
-        raise StageFailed(op, _error(op, failed.failure, failed.attempt, env), rows) from failed.failure
+        raise StageFailed(op, stage_error(op, failed.failure, failed.attempt, env), rows) from failed.failure
 
 
-def _binding(op: Step, env: RunEnvironment) -> StepBinding:
+def _check(op: Step, caller: Calls, rows: pa.Table, result: CallResult, number: int) -> None:
+    from heddle.physical.step_checks import check_call, is_sampled
+
+    if is_sampled(number):
+        check_call(op, rows, result, lambda part: caller.call(part, number))
+
+
+def binding_of(op: Step, env: RunEnvironment) -> StepBinding:
     call = op.call
     return StepBinding(
         path=op.path,
@@ -179,7 +196,7 @@ def _binding(op: Step, env: RunEnvironment) -> StepBinding:
         config=env.resolver.config(op),
         resources=env.resolver.resources(op),
         base=str(env.base),
-        output=op.row.arrow() if op.row is not None and op.row.complete else None,
+        output=without_absent(op.row.arrow(), op) if op.row is not None and op.row.complete else None,
         batching=_batching(op, env),
     )
 
@@ -192,7 +209,7 @@ def _batching(op: Step, env: RunEnvironment) -> Batching | None:
     return Batching(op.policy.batch_max_rows or env.batch_rows, wait_s)
 
 
-def _told(env: RunEnvironment, stage: str, told: Report) -> None:
+def tell(env: RunEnvironment, stage: str, told: Report) -> None:
     """What the bridge tells of a stage, as an event of the run."""
     match told:
         case StepLogged(level, message, fields):
@@ -214,7 +231,7 @@ def _told(env: RunEnvironment, stage: str, told: Report) -> None:
             assert_never(told)
 
 
-def _error(op: Step, failure: StepFailure, attempt: int, env: RunEnvironment) -> StageError:
+def stage_error(op: Step, failure: StepFailure, attempt: int, env: RunEnvironment) -> StageError:
     return StageError(
         env.masked(failure.message),
         stage=op.path,

@@ -1,0 +1,62 @@
+"""Columns that nothing behind a step reads: they do not enter it, and are null behind it.
+
+The plan above still names them, so they must be there; their nulls share one buffer for each type.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from heddle.logical.plan import Step
+from heddle.physical.batches import Batches
+
+
+def left_out(batches: Batches, op: Step) -> Batches:
+    """What the first of an operator's steps is given, without the columns that are absent behind it."""
+    absent = frozenset(op.steps[0].absent)
+    if not absent:
+        return batches
+    return _without(batches, absent)
+
+
+def without_absent(schema: pa.Schema, op: Step) -> pa.Schema:
+    return pa.schema([field for field in schema if field.name not in op.absent])
+
+
+class Absent:
+    """The nulls of one step's stream."""
+
+    def __init__(self, op: Step) -> None:
+        self._schema = _with_nulls(op) if op.absent and op.row is not None else None
+        self._nulls: dict[pa.DataType, pa.Array] = {}
+
+    def put_back(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """The batch with the absent columns in their places."""
+        if self._schema is None:
+            return batch
+        columns = [
+            batch.column(place)
+            if (place := batch.schema.get_field_index(field.name)) >= 0
+            else self._null(field, batch)
+            for field in self._schema
+        ]
+        return pa.RecordBatch.from_arrays(columns, schema=self._schema)
+
+    def _null(self, field: pa.Field, batch: pa.RecordBatch) -> pa.Array:
+        known = self._nulls.get(field.type)
+        if known is None or len(known) < batch.num_rows:
+            known = self._nulls[field.type] = pa.nulls(batch.num_rows, field.type)
+        return known.slice(0, batch.num_rows)
+
+
+def _with_nulls(op: Step) -> pa.Schema:
+    assert op.row is not None, "it gives rows"
+    return pa.schema([f.with_nullable(f.nullable or f.name in op.absent) for f in op.row.arrow()])
+
+
+def _without(batches: Batches, absent: frozenset[str]) -> Batches:
+    try:
+        for batch in batches:
+            yield batch.select([name for name in batch.schema.names if name not in absent])
+    finally:
+        batches.close()
