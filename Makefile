@@ -49,8 +49,8 @@ fmt: $(VENV)/.dev ## Lay out Python and Heddle files
 	$(BIN)/ruff format .
 	$(BIN)/heddle fmt $(PROGRAMS)
 
-bench: $(VENV)/.dev ## Measure what Heddle costs over the same work by hand
-	$(BIN)/python -m benchmarks.overhead
+bench: $(VENV)/.dev ## Measure everything in a few minutes, and write .cache/bench/report.md
+	$(BIN)/python -m benchmarks
 
 SF ?= 1
 bench-tpch: $(VENV)/.dev ## Measure TPC-H against DuckDB, DataFusion and Polars: make bench-tpch SF=1

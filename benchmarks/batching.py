@@ -23,7 +23,7 @@ from benchmarks.handoff import STEPS, call_context
 from benchmarks.harness import machine
 from heddle.sdk.loader import load_module
 from heddle.udf_bridge.plugins import Plugins
-from heddle.udf_bridge.transport import Batching, StepBinding, StepSession
+from heddle.udf_bridge.transport import Batching, StepBinding, StepSession, StepTransport
 
 WORKFLOWS = 64
 ROWS = 100
@@ -38,6 +38,7 @@ class Bench:
 
     def __init__(self) -> None:
         self._plugins = Plugins()
+        self._transports: list[StepTransport] = []
         self._module = load_module(STEPS, "bench-steps", namespace="bench-steps").signature
         self.rows = pa.table({"id": np.arange(ROWS), "score": np.random.default_rng(1).random(ROWS)})
 
@@ -53,7 +54,9 @@ class Bench:
             None,
             batching,
         )
-        return self._plugins.transport(inline=False).open(binding, lambda told: None)
+        transport = self._plugins.transport(inline=False)
+        self._transports.append(transport)
+        return transport.open(binding, lambda told: None)
 
     def throughput(
         self, workflows: int, seconds: float, batching: Batching | None
@@ -107,6 +110,9 @@ class Bench:
         return statistics.median(taken[on]), statistics.median(taken[off])
 
     def close(self) -> None:
+        """While a transport is open, what is printed goes to stderr."""
+        for transport in self._transports:
+            transport.close()
         self._plugins.close()
 
 

@@ -1,10 +1,10 @@
 """What it costs to hand a table to a step in another process and get it back.
 
-`python -m benchmarks.handoff [--rows N] [--repeats N]` sends a table of 1 GB (25 M rows, 5 columns) in
-batches of a million rows through an identity step: over Heddle's bridge, over an Arrow Flight server on a
-Unix socket (in the 4 MB batches that suit it), and as IPC streams through two pipes; beside them the time
-to copy the same bytes between warm pages. All are interleaved in random order. `rebuild` is a step that
-returns new memory, so that every byte travels both ways; of `identity` nothing needs to travel back,
+`python -m benchmarks.handoff [--rows N] [--repeats N] [--languages go]` sends a table of 1 GB (25 M rows, 5
+columns) in batches of a million rows through an identity step: over Heddle's bridge, over an Arrow Flight
+server on a Unix socket (in the 4 MB batches that suit it), and as IPC streams through two pipes; beside them
+the time to copy the same bytes between warm pages. All are interleaved in random order. `rebuild` is a step
+that returns new memory, so that every byte travels both ways; of `identity` nothing needs to travel back,
 because its columns are untouched.
 
 Then the latency of calls with 1 and with 1,000 rows, and how much private memory the plugin gained. The
@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import random
 import statistics
 import subprocess
 import sys
@@ -33,7 +32,8 @@ import pyarrow as pa
 import pyarrow.flight
 import pyarrow.ipc
 
-from benchmarks.harness import ROOT, machine, spread
+from benchmarks.harness import ROOT, interleaved, machine, spread, timed
+from benchmarks.sheet import picked
 from heddle.sdk.loader import load_module
 from heddle.udf_bridge.describing import describe_project
 from heddle.udf_bridge.plugins import Plugins
@@ -80,6 +80,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=ROWS)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument(
+        "--languages", type=picked(*LANGUAGES), default=LANGUAGES, help=f"some of {','.join(LANGUAGES)} (all)"
+    )
     arguments = parser.parse_args()
     table = numbers(arguments.rows)
     print(machine())
@@ -102,14 +105,16 @@ def main() -> None:
             side()
         plugin_pid = process_of(identity)
         private_before = private_bytes(plugin_pid)
-        seconds = interleaved(sides, arguments.repeats)
+        seconds = interleaved(
+            {name: timed(side) for name, side in sides.items()}, repeats=arguments.repeats, warm_ups=0
+        )
         growth = (private_bytes(plugin_pid) - private_before) / table.nbytes
-        for name, taken in seconds.items():
-            rate = table.nbytes / statistics.median(taken) / 1e9
-            print(f"{name:<24} {spread(tuple(taken))}   {rate:6.2f} GB/s")
         one_row = latency(identity, table.slice(0, 1))
         thousand_rows = latency(identity, table.slice(0, 1_000))
-    others = [language_costs(language, table) for language in LANGUAGES]
+    for name, taken in seconds.items():
+        rate = table.nbytes / statistics.median(taken) / 1e9
+        print(f"{name:<24} {spread(taken)}   {rate:6.2f} GB/s")
+    others = [language_costs(language, table) for language in arguments.languages]
     median = {name: statistics.median(taken) for name, taken in seconds.items()}
     print(f"\nprivate memory gained by the plugin: {growth:.1%} of the table")
     print(f"call with 1 row: p50 {one_row * 1e3:.3f} ms; with 1,000 rows: {thousand_rows * 1e3:.3f} ms")
@@ -145,12 +150,14 @@ def step(name: str) -> Iterator[StepSession]:
     module = load_module(STEPS, "bench-steps", namespace="bench-steps").signature
     plugins = Plugins()
     binding = StepBinding(name, module, module.steps[name], {}, {}, str(STEPS.parent), None)
-    session = plugins.transport(inline=False).open(binding, lambda told: None)
+    transport = plugins.transport(inline=False)
+    session = transport.open(binding, lambda told: None)
     PLUGINS_OF[id(session)] = plugins
     try:
         yield session
     finally:
         session.close()
+        transport.close()
         plugins.close()
 
 
@@ -179,7 +186,8 @@ def language_costs(language: str, table: pa.Table) -> LanguageCosts:
     module = describe_project(folder, f"./{language}", os.environ, print)
     plugins = Plugins()
     binding = StepBinding("identity", module, module.steps["identity"], {}, {}, str(folder), None)
-    session = plugins.transport(inline=False).open(binding, lambda told: None)
+    transport = plugins.transport(inline=False)
+    session = transport.open(binding, lambda told: None)
     try:
         through_step(session, table.slice(0, table.num_rows // 10))
         (host,) = plugins.hosts().hosts()
@@ -190,6 +198,7 @@ def language_costs(language: str, table: pa.Table) -> LanguageCosts:
         one, thousand = latency(session, table.slice(0, 1)), latency(session, table.slice(0, 1_000))
     finally:
         session.close()
+        transport.close()
         plugins.close()
     return LanguageCosts(language, one, thousand, growth)
 
@@ -280,19 +289,6 @@ def through_pipes(peer: subprocess.Popen[bytes], table: pa.Table) -> None:
 def memcpy(size_bytes: int) -> Callable[[], None]:
     source, target = np.ones(size_bytes, np.uint8), np.ones(size_bytes, np.uint8)
     return lambda: np.copyto(target, source)
-
-
-def interleaved(sides: dict[str, Callable[[], None]], repeats: int) -> dict[str, list[float]]:
-    order = random.Random(1)
-    seconds: dict[str, list[float]] = {name: [] for name in sides}
-    for _ in range(repeats):
-        names = list(sides)
-        order.shuffle(names)
-        for name in names:
-            started = time.perf_counter()
-            sides[name]()
-            seconds[name].append(time.perf_counter() - started)
-    return seconds
 
 
 def latency(session: StepSession, rows: pa.Table) -> float:

@@ -1,8 +1,9 @@
-"""What the benchmarks share: interleaved timing of two sides, medians, and a description of the machine.
+"""What the benchmarks share: interleaved timing of sides, medians, and a description of the machine.
 
-Both sides of a comparison run in one process or as processes of one parent, in random order, so that
-a busy machine slows both. A side is a function that does the work once and returns how long the part
-that counts took; `compare` turns two sides into a `Comparison`.
+All sides of a comparison run in one process or as processes of one parent, in random order, so that
+a busy machine slows all of them. A side is a function that does the work once, checks its answer and
+returns how long the part that counts took; `interleaved` gives the times of any number of sides,
+`compare` those of two as a `Comparison`.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ import os
 import platform
 import random
 import statistics
+import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,16 +48,22 @@ class Comparison:
 
 def compare(title: str, heddle: Side, by_hand: Side, *, repeats: int, seed: int = 1) -> Comparison:
     """Run each side once to warm up, then `repeats` pairs, each pair in random order."""
+    seconds = interleaved({"heddle": heddle, "by hand": by_hand}, repeats=repeats, seed=seed)
+    return Comparison(title, seconds["heddle"], seconds["by hand"])
+
+
+def interleaved(
+    sides: Mapping[str, Side], *, repeats: int, warm_ups: int = 1, seed: int = 1
+) -> dict[str, tuple[float, ...]]:
+    """What each side counted in `repeats` rounds, each round in random order, after rounds to warm up."""
     order = random.Random(seed)
-    heddle()
-    by_hand()
-    seconds: dict[Side, list[float]] = {heddle: [], by_hand: []}
-    for _ in range(repeats):
-        pair = [heddle, by_hand]
-        order.shuffle(pair)
-        for side in pair:
-            seconds[side].append(side())
-    return Comparison(title, tuple(seconds[heddle]), tuple(seconds[by_hand]))
+    counted: dict[str, list[float]] = {name: [] for name in sides}
+    for turn in range(warm_ups + repeats):
+        for name in order.sample(list(sides), len(sides)):
+            value = sides[name]()
+            if turn >= warm_ups:
+                counted[name].append(value)
+    return {name: tuple(values) for name, values in counted.items()}
 
 
 def timed(work: Callable[[], object]) -> Side:
@@ -86,6 +94,23 @@ def machine() -> str:
             f"load      {load} (1, 5, 15 minutes)",
         )
     )
+
+
+def conditions() -> str:
+    """The machine and the commit, as one line each."""
+    return f"{machine()}\ncommit    {commit()}"
+
+
+def commit() -> str:
+    """The checkout's commit, and whether files differ from it."""
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+        ).stdout.strip()
+
+    changed = " with uncommitted changes" if git("status", "--porcelain") else ""
+    return (git("rev-parse", "--short", "HEAD") or "unknown") + changed
 
 
 def _version(package: str) -> str:

@@ -8,10 +8,13 @@ where pandas is installed. The environment is made at the first use.
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.harness import ROOT, Comparison, Side, compare
@@ -47,6 +50,7 @@ for batch in context.sql(sql).execute_stream():
 """
 
 FIRST_ROW = b"grace"
+OTHER_ROW, NO_ROW = rb"\bbarbara\b", rb"\bada\b"
 
 
 class NotComparable(Exception):
@@ -55,32 +59,47 @@ class NotComparable(Exception):
 
 def measure(repeats: int) -> Comparison:
     """Raises `NotComparable` when pandas can be imported in the environment."""
+    with sides() as (heddle, by_hand):
+        return compare("hello, cold to first row", heddle, by_hand, repeats=repeats)
+
+
+@contextmanager
+def sides() -> Iterator[tuple[Side, Side]]:
+    """Heddle's and the one by hand. Raises `NotComparable` when pandas can be imported in the environment."""
     _ensure_environment()
     with tempfile.TemporaryDirectory() as scratch:
         program, script = Path(scratch, "hello.he"), Path(scratch, "by_hand.py")
         program.write_text(PROGRAM)
         script.write_text(SCRIPT)
-        return compare(
-            "hello, cold to first row",
-            _first_row([str(ENVIRONMENT / "bin" / "heddle"), "run", str(program)]),
-            _first_row([str(PYTHON), str(script)]),
-            repeats=repeats,
+        yield (
+            first_row([str(ENVIRONMENT / "bin" / "heddle"), "run", str(program)]),
+            first_row([str(PYTHON), str(script)]),
         )
 
 
-def _first_row(command: list[str]) -> Side:
+def first_row(command: Sequence[str], environ: Mapping[str, str] | None = None) -> Side:
+    """Counts from the start of the process to its first row on stdout; looks at the other rows, too."""
+
     def side() -> float:
         started = time.perf_counter()
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-            assert process.stdout is not None and process.stderr is not None
+        with (
+            tempfile.TemporaryFile() as stderr,
+            subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=stderr, env=os.environ | (environ or {})
+            ) as process,
+        ):
+            assert process.stdout is not None
             seen = b""
             while FIRST_ROW not in seen:
                 chunk = os.read(process.stdout.fileno(), 65_536)
                 if not chunk:
-                    raise SystemExit(f"{command} printed no row: {process.stderr.read().decode()}")
+                    stderr.seek(0)
+                    raise SystemExit(f"{command} printed no row: {stderr.read().decode()}")
                 seen += chunk
             took = time.perf_counter() - started
-            process.communicate()
+            seen += process.stdout.read()
+        if not re.search(OTHER_ROW, seen) or re.search(NO_ROW, seen):
+            raise SystemExit(f"{command} printed other rows than it should: {seen.decode()}")
         return took
 
     return side

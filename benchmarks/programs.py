@@ -1,4 +1,7 @@
-"""A checked program to run again and again through the engine's own door, for the benchmarks."""
+"""A checked program to run again and again through the engine's own door, for the benchmarks.
+
+`project` makes the folder of a program that imports one of the plugins in `benchmarks/plugins`.
+"""
 
 from __future__ import annotations
 
@@ -38,17 +41,32 @@ class CheckedProgram:
     def run(
         self,
         *,
+        workflows: tuple[str, ...] = (),
         outputs: Mapping[str, str] | None = None,
         memory_bytes: int | None = None,
+        optimize: bool = True,
+        inline: bool = False,
         listener: Listener | None = None,
     ) -> RunResult:
-        """What the program prints goes nowhere."""
-        options = RunOptions(outputs=outputs or {}, memory_bytes=memory_bytes)
+        """With `RunOptions` of these names. What the program prints goes nowhere."""
+        options = RunOptions(
+            workflows=workflows,
+            outputs=outputs or {},
+            memory_bytes=memory_bytes,
+            optimize=optimize,
+            inline=inline,
+        )
         streams = Streams(io.StringIO(), io.StringIO())
         result = self.engine.run(self.program, options, listener or _ignore, CancelToken(), streams)
         if result.exit_code != 0:
             raise SystemExit(f"the run {result.status}: {result.error}")
         return result
+
+
+def project(folder: Path, plugin: Path) -> None:
+    """The folder's `heddle.toml` offers the plugin under its file's name after `bench-`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "heddle.toml").write_text(f'[plugins]\n"bench-{plugin.stem}" = "{plugin}"\n')
 
 
 def _ignore(event: Event) -> None:

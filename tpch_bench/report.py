@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import statistics
-import subprocess
 from collections.abc import Callable, Iterable
 from importlib.metadata import version
 
@@ -12,7 +11,7 @@ from rich.bar import Bar
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.harness import ROOT, machine
+from benchmarks.harness import commit, machine
 from tpch_bench.measure import Measured, Runs
 
 NAMES = {"heddle": "Heddle", "duckdb": "DuckDB", "datafusion": "DataFusion", "polars": "Polars"}
@@ -37,20 +36,10 @@ def conditions(measured: Measured, scale: float) -> str:
     lines = [machine()]
     if "polars" in measured.runs:
         lines.append(f"          polars {version('polars')}")
-    lines.append(f"commit    {_commit()}")
+    lines.append(f"commit    {commit()}")
     lines.append(f"data      TPC-H at scale factor {scale:g}, Parquet, files in the page cache")
     lines += [f"skipped   {side}: it is not installed" for side in measured.skipped]
     return "\n".join(lines)
-
-
-def _commit() -> str:
-    def git(*arguments: str) -> str:
-        return subprocess.run(
-            ["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
-        ).stdout.strip()
-
-    changed = " with uncommitted changes" if git("status", "--porcelain") else ""
-    return (git("rev-parse", "--short", "HEAD") or "unknown") + changed
 
 
 def times(title: str, measured: Measured) -> Table:
