@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from heddle.frontend.typed import ConfigData, Handler, TypedProgram
     from heddle.logical.explain import Explanation
     from heddle.logical.lower import Goals
-    from heddle.logical.plan import LogicalPlan
+    from heddle.logical.plan import EngineChoice, LogicalPlan, Scan
     from heddle.physical.cancel import CancelToken
     from heddle.resolving import ResolvedConfigs
     from heddle.secrets import Masker
@@ -61,7 +61,8 @@ class RunOptions:
     """`workflows`: all without triggers when empty. `outputs` maps an output (`name` or
     `Workflow.name`) to a file whose ending says the format. `limit` keeps the first rows of what is
     printed or written for an output. `optimize=False` runs every node by itself; `inline` runs the steps of
-    Python modules in the engine's own process."""
+    Python modules in the engine's own process; `engine` is where queries run. With `check_steps` each
+    step is called by itself, and some calls are compared with what the step declares."""
 
     workflows: tuple[str, ...] = ()
     outputs: Mapping[str, str] = field(default_factory=dict)
@@ -70,6 +71,8 @@ class RunOptions:
     optimize: bool = True
     batch_rows: int = BATCH_ROWS
     inline: bool = False
+    check_steps: bool = False
+    engine: EngineChoice = "auto"
 
 
 @record(frozen=True, slots=True)
@@ -201,22 +204,22 @@ class Engine:
     def plan(self, program: TypedProgram, options: RunOptions) -> LogicalPlan:
         """The optimized logical plan. Raises `UsageError` for an unknown workflow or output."""
         from heddle.logical.lower import lower
-        from heddle.logical.rules import optimize, unoptimized
 
-        plan = lower(program, _goals(program, options))
-        return optimize(plan) if options.optimize else unoptimized(plan)
+        return _rules(options)(lower(program, _goals(program, options)))
 
     def explain(self, program: TypedProgram, options: RunOptions) -> Explanation:
+        """Raises `ProgramError` when something that the plan depends on has no value."""
         from heddle.logical.lower import lower_handler
-        from heddle.logical.rules import optimize, unoptimized
         from heddle.physical.describe import explain
 
-        rules = optimize if options.optimize else unoptimized
+        rules = _rules(options)
         plan = self.plan(program, options)
         handlers = {h.name: rules(lower_handler(program, h)) for h in _used_handlers(program, plan)}
+        _raise_if_errors(_unbound(program))
         configs = self._resolve(program, [plan, *handlers.values()])
 
         def explained(of: LogicalPlan) -> Explanation:
+            of = self._on_engines(of, options, configs)
             return explain(of, self._base, Path(tempfile.gettempdir()), configs, os.cpu_count() or 1)
 
         return replace(explained(plan), handlers={name: explained(p) for name, p in handlers.items()})
@@ -247,13 +250,12 @@ class Engine:
     ) -> RunResult:
         """Run to the end. Raises `ProgramError` when something the run needs cannot be had."""
         from heddle.logical.lower import lower_handler
-        from heddle.logical.rules import optimize, unoptimized
         from heddle.logical.rules.prune import prune
         from heddle.physical.environment import RunEnvironment
         from heddle.physical.executor import execute
         from heddle.physical.scratch import scratch_folder
 
-        rules = optimize if options.optimize else unoptimized
+        rules = _rules(options)
         plan = self.plan(program, options)
         plans = [
             plan,
@@ -261,6 +263,11 @@ class Engine:
         ]
         _raise_if_errors([*_not_runnable(program, plans), *_unbound(program)])
         configs = self._resolve(program, plans)
+        plan = self._on_engines(plan, options, configs)
+
+        def handler_rules(handler_plan: LogicalPlan) -> LogicalPlan:
+            return self._on_engines(rules(handler_plan), options, configs)
+
         chance = random.Random()
         run_id = f"{chance.getrandbits(48):012x}"
         with scratch_folder(run_id, Path(tempfile.gettempdir())) as scratch:
@@ -278,12 +285,37 @@ class Engine:
                     cancel=cancel,
                     cores=os.cpu_count() or 1,
                     batch_rows=options.batch_rows,
+                    check_steps=options.check_steps,
                     chance=chance,
                 )
-                outcome = execute(program, plan, env, rules)
+                outcome = execute(program, plan, env, handler_rules)
             finally:
                 transport.close()
         return RunResult(run_id, outcome.status, outcome.rows, outcome.bytes_scanned, outcome.error)
+
+    def _on_engines(self, plan: LogicalPlan, options: RunOptions, configs: ResolvedConfigs) -> LogicalPlan:
+        """The plan with an engine for each fragment. Raises `UsageError` where the one asked for cannot."""
+        from heddle.logical.plan import Fragment
+
+        reducing = any(isinstance(op, Fragment) and op.reduces for op in plan.ops.values())
+        if options.engine == "datafusion" or (options.engine == "auto" and not reducing):
+            return plan
+        from heddle.physical.choice import choose_engines
+        from heddle.std.readers import ReaderError, plain_parquet
+
+        def reads_itself(scan: Scan) -> bool:
+            try:
+                return plain_parquet(scan.step, configs.config(scan), self._base) is not None
+            except ReaderError:
+                return False  # the run says what is wrong with the files
+
+        chosen, refusals = choose_engines(plan, options.engine, reads_itself)
+        if refusals:
+            raise UsageError(
+                f"{refusals[0].path} cannot run on duckdb: {refusals[0].reason}",
+                help="use `--engine auto`, which runs such queries on datafusion",
+            )
+        return chosen
 
     def _transport(self, plans: Sequence[LogicalPlan], options: RunOptions) -> StepTransport:
         """How this run's steps are reached; a run without steps loads nothing for them."""
@@ -326,6 +358,14 @@ class Engine:
         from heddle.physical.memory import default_budget_bytes
 
         return options.memory_bytes or self._project.memory_bytes or default_budget_bytes()
+
+
+def _rules(options: RunOptions) -> Callable[[LogicalPlan], LogicalPlan]:
+    from heddle.logical.rules import optimize, optimize_apart, unoptimized
+
+    if not options.optimize:
+        return unoptimized
+    return optimize_apart if options.check_steps else optimize
 
 
 def _goals(program: TypedProgram, options: RunOptions) -> Goals:

@@ -5,7 +5,7 @@ What cannot be had is a diagnostic at the program's own span, so nothing starts 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from heddle.core.config import ConfigField, ConfigValue
 from heddle.diagnostics import Diagnostic, Source, Span
@@ -28,7 +28,7 @@ class ResolvedConfigs:
     def resolve(self, ops: Iterable[Op]) -> list[Diagnostic]:
         """Take the operators of one more plan; the findings are what cannot be resolved."""
         found: list[Diagnostic] = []
-        for op in ops:
+        for op in _each(ops):
             match op:
                 case Step(call=call):
                     config = self._resolve(
@@ -91,6 +91,15 @@ class ResolvedConfigs:
     @property
     def _source(self) -> Source:
         return self._program.source
+
+
+def _each(ops: Iterable[Op]) -> Iterator[Op]:
+    """The operators, with steps that run in one call one by one."""
+    for op in ops:
+        if isinstance(op, Step):
+            yield from op.steps
+        else:
+            yield op
 
 
 def _std_fields(op: Scan | Sink) -> tuple[ConfigField, ...]:

@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING
 import click
 
 from heddle.cli.files import existing_file
-from heddle.cli.options import color_option, notice, project_options, uses_color
+from heddle.cli.options import color_option, engine_option, notice, project_options, uses_color
 from heddle.cli.render import failure, full
 from heddle.diagnostics import did_you_mean
-from heddle.errors import UsageError
+from heddle.errors import ProgramError, UsageError
 
 if TYPE_CHECKING:
     from heddle.engine import Engine, RunOptions
     from heddle.frontend.typed import TypedProgram
     from heddle.logical.explain import Explanation
+    from heddle.logical.plan import EngineChoice
 
 _CODE = re.compile(r"HD\d{1,5}", re.IGNORECASE)
 
@@ -35,6 +36,7 @@ _CODE = re.compile(r"HD\d{1,5}", re.IGNORECASE)
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--no-optimize", is_flag=True, help="Show the plan as it is before any rule.")
+@engine_option
 @project_options
 @color_option
 def explain(
@@ -43,6 +45,7 @@ def explain(
     analyze: bool,
     as_json: bool,
     no_optimize: bool,
+    engine_choice: EngineChoice,
     profile: str | None,
     params: Mapping[str, str],
 ) -> int:
@@ -56,7 +59,7 @@ def explain(
         return 0
     from heddle.engine import RunOptions
 
-    options = RunOptions(optimize=not no_optimize)
+    options = RunOptions(optimize=not no_optimize, engine=engine_choice)
     return _show_plan(subject, show_plans, as_json, options, analyze, profile, params)
 
 
@@ -106,10 +109,15 @@ def _show_plan(
             click.echo(full(diagnostic, color=True) + "\n", err=True)
         if checked.program is None:
             return 2
-        if analyze:
-            explanation, code = _analyzed(engine, checked.program, options)
-        else:
-            explanation, code = engine.explain(checked.program, options), 0
+        try:
+            if analyze:
+                explanation, code = _analyzed(engine, checked.program, options)
+            else:
+                explanation, code = engine.explain(checked.program, options), 0
+        except ProgramError as error:
+            for diagnostic in error.diagnostics:
+                click.echo(full(diagnostic, color=True) + "\n", err=True)
+            return error.exit_code
         mask = engine.masker.mask
         if as_json:
             click.echo(mask(json.dumps(explanation.to_data())))

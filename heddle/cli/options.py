@@ -123,3 +123,12 @@ def strict_layout_option(function: F) -> F:
 def is_terminal() -> bool:
     """Whether a person watches stderr on a terminal that can move its cursor."""
     return sys.stderr.isatty() and os.environ.get("TERM", "") not in {"", "dumb"}
+
+
+engine_option = click.option(
+    "--engine",
+    "engine_choice",
+    type=click.Choice(["auto", "datafusion", "duckdb"]),
+    default="auto",
+    help="Where queries run; auto chooses for each.",
+)

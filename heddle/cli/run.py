@@ -13,6 +13,7 @@ import click
 from heddle.cli.files import existing_file
 from heddle.cli.options import (
     color_option,
+    engine_option,
     is_terminal,
     notice,
     pairs,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from heddle.cli.progress import Mask, Progress
     from heddle.engine import Engine, RunOptions, RunResult
     from heddle.frontend.typed import TypedProgram
+    from heddle.logical.plan import EngineChoice
 
 READER_GONE = "BrokenPipe"
 """The error type of a sink whose reader has gone: no failure of the program."""
@@ -79,7 +81,13 @@ def _limit(ctx: click.Context, param: click.Parameter, value: str | None) -> int
 @click.option("-q", "--quiet", is_flag=True, help="Print only data, failures and that a run was handled.")
 @strict_layout_option
 @click.option("--inline", is_flag=True, help="Run the steps of Python modules in this process.")
+@click.option(
+    "--check-steps",
+    is_flag=True,
+    help="Compare some calls of each step with what it declares; pure steps are called again for that.",
+)
 @click.option("--no-optimize", is_flag=True, help="Run every query by itself, to compare results.")
+@engine_option
 @color_option
 def run(
     file: str,
@@ -94,6 +102,8 @@ def run(
     strict_layout: bool,
     no_optimize: bool,
     inline: bool,
+    check_steps: bool,
+    engine_choice: EngineChoice,
 ) -> int:
     """Run a program, or some of its workflows.
 
@@ -119,6 +129,8 @@ def run(
             limit=limit,
             optimize=not no_optimize,
             inline=inline,
+            check_steps=check_steps,
+            engine=engine_choice,
         )
         shown: Shown = "json" if as_json else "quiet" if quiet else "lines"
         try:

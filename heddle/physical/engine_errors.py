@@ -1,7 +1,7 @@
-"""What DataFusion says when it fails, in Heddle's words and at the program's place.
+"""What an engine says when it fails, in Heddle's words and at the program's place.
 
-DataFusion raises bare `Exception` with a text; `engine_errors` is the only place that catches it, and
-`stage_error` translates the text. The cause stays attached for `HEDDLE_DEBUG`.
+DataFusion raises bare `Exception` with a text, DuckDB many types; `engine_errors` is the only place that
+catches them, and `stage_error` translates the text. The cause stays attached for `HEDDLE_DEBUG`.
 """
 
 from __future__ import annotations
@@ -19,9 +19,13 @@ from heddle.physical.environment import RunEnvironment
 from heddle.physical.failures import StageFailed
 from heddle.physical.session import FileBinding
 
+_NO_MEMORY: Final = r"Resources exhausted|Out of Memory Error"
+_NO_DISK: Final = r"No space left on device|File too large|max_temp_directory_size"
+_EXHAUSTED: Final = f"{_NO_MEMORY}|{_NO_DISK}"
+
 
 class EngineError(Exception):
-    """A failure inside DataFusion; the message is its own text."""
+    """A failure inside an engine; the message is its own text."""
 
 
 @contextmanager
@@ -30,8 +34,13 @@ def engine_errors() -> Iterator[None]:
         yield
     except (StageFailed, ChannelClosed, EngineError, HeddleError):
         raise
-    except Exception as error:  # DataFusion raises no narrower type
+    except Exception as error:  # the engines share no narrower type
         raise EngineError(str(error)) from error
+
+
+def is_exhausted(error: EngineError) -> bool:
+    """Whether memory or disk ran out, so that another try would fare no better."""
+    return re.search(_EXHAUSTED, str(error)) is not None
 
 
 def stage_error(
@@ -54,7 +63,7 @@ def stage_error(
 
 def explain(text: str, memory_bytes: int) -> tuple[str, str | None, str]:
     """(message, help, error type) for an engine's text."""
-    if "Resources exhausted" in text:
+    if re.search(_NO_MEMORY, text):
         budget = f"{memory_bytes / 1e9:.1f} GB" if memory_bytes >= 1e9 else f"{memory_bytes / 1e6:.0f} MB"
         message = f"the query needs more memory than the run's budget of {budget} leaves it"
         return (
@@ -99,7 +108,7 @@ _TRANSLATIONS: Final[tuple[tuple[str, Translation], ...]] = (
         _missing_column,
     ),
     (
-        r"Cannot cast string '(?P<value>.*)' to value of (?P<type>\w+) type",
+        r"(?:Cannot cast|Could not convert) string '(?P<value>.*?)' to (?:value of )?(?P<type>\w+)",
         lambda m: (
             f"the text '{m['value']}' is not a value of type {m['type']}",
             None,
@@ -107,7 +116,7 @@ _TRANSLATIONS: Final[tuple[tuple[str, Translation], ...]] = (
         ),
     ),
     (
-        r"(?i)(?:Overflow happened on|Arithmetic overflow): (?P<what>.*)",
+        r"(?i)(?:Overflow happened on|Arithmetic overflow|Out of Range Error): (?P<what>.*)",
         lambda m: (
             f"a number got too big for its type: {m['what']}",
             "cast to float or decimal first",
@@ -115,7 +124,7 @@ _TRANSLATIONS: Final[tuple[tuple[str, Translation], ...]] = (
         ),
     ),
     (
-        r"No space left on device|File too large",
+        _NO_DISK,
         lambda _: (
             "no space is left for temporary files",
             "free space or set TMPDIR to a larger disk",

@@ -60,7 +60,8 @@ class ConfigResolver(Protocol):
 @record(frozen=True, slots=True)
 class RunEnvironment:
     """`memory_bytes` is the budget of the whole run, `base` the program's folder,
-    `scratch` a private folder of the run that is removed at its end."""
+    `scratch` a private folder of the run that is removed at its end. `check_steps`: some calls of each step
+    are compared with what it declares."""
 
     run_id: str
     base: Path
@@ -73,6 +74,7 @@ class RunEnvironment:
     cancel: CancelToken
     cores: int
     batch_rows: int = 65_536
+    check_steps: bool = False
     clock: Clock = field(default_factory=SystemClock)
     chance: random.Random = field(default_factory=random.Random)
 

@@ -7,6 +7,7 @@ its files sees all of a run or nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import field
 
 from heddle.core.record import record
@@ -14,6 +15,7 @@ from heddle.errors import StageError
 from heddle.frontend.typed import TypedProgram
 from heddle.logical.lower import lower_handler
 from heddle.logical.plan import LogicalPlan, OpId, Sink
+from heddle.physical.engines import Engines
 from heddle.physical.environment import RunEnvironment
 from heddle.physical.events import (
     HandlerRan,
@@ -22,18 +24,15 @@ from heddle.physical.events import (
     RunStarted,
     RunStatus,
 )
-from heddle.physical.fragments import ScanMetrics
 from heddle.physical.frames import FrameStore
 from heddle.physical.plan_run import PlanResult, PlanRun
-from heddle.physical.session import Session
 from heddle.physical.tasks import cut
 from heddle.physical.traps import Caught, Traps
 from heddle.std.sinks import Sink as OpenSink
 from heddle.std.sinks import SinkError
 
-POOL_SHARE = 0.6
-"""Of the memory budget: DataFusion's pool. The rest is for frames and for batches under way."""
 FRAMES_SHARE = 0.25
+"""Of the memory budget. What the engines get stands in `engines.py`."""
 
 
 @record(frozen=True, slots=True)
@@ -48,10 +47,11 @@ class RunOutcome:
 
 @record(slots=True, eq=False)
 class _Open:
-    """Sinks written so far, in commit order."""
+    """Sinks written so far, in commit order, and what was counted."""
 
     sinks: list[tuple[Sink, OpenSink]] = field(default_factory=list)
     rows: int = 0
+    bytes_scanned: int = 0
 
 
 def execute(
@@ -65,18 +65,17 @@ def execute(
     physical = cut(plan)
     workflows = tuple(program.workflows)
     env.listener(RunStarted(env.run_id, program.source.path, workflows, len(physical.tasks), started_at))
-    metrics = ScanMetrics()
     frames = FrameStore(env.scratch, int(env.memory_bytes * FRAMES_SHARE))
     opened = _Open()
     traps = Traps(program, env)
-    session = Session(env.scratch, env.base, int(env.memory_bytes * POOL_SHARE), env.cores)
-    result = PlanRun(physical, env, session, frames, traps, metrics).run()
+    with closing(Engines(env, plan)) as engines:
+        result = PlanRun(physical, env, engines, frames, traps).run()
     _take(opened, result)
     error = traps.fatal.error if traps.fatal else None
     interrupted = result.interrupted
     handled = bool(traps.caught)
     if error is None and not interrupted:
-        error, interrupted = _run_handlers(program, traps, env, frames, metrics, opened, optimize)
+        error, interrupted = _run_handlers(program, traps, env, frames, opened, optimize)
     if error is None and not interrupted:
         error = _commit(opened, env)
     else:
@@ -94,7 +93,7 @@ def execute(
             error.message if error else None,
         )
     )
-    return RunOutcome(status, opened.rows, metrics.bytes_scanned, error)
+    return RunOutcome(status, opened.rows, opened.bytes_scanned, error)
 
 
 def _run_handlers(
@@ -102,7 +101,6 @@ def _run_handlers(
     traps: Traps,
     env: RunEnvironment,
     frames: FrameStore,
-    metrics: ScanMetrics,
     opened: _Open,
     optimize: Callable[[LogicalPlan], LogicalPlan],
 ) -> tuple[StageError | None, bool]:
@@ -113,7 +111,7 @@ def _run_handlers(
         name, caught = waiting.popitem()
         ran.add(name)
         inner = Traps(program, env, _fallback(program, name, caught, ran))
-        result = _run_handler(program, name, caught, env, frames, metrics, inner, optimize)
+        result = _run_handler(program, name, caught, env, frames, inner, optimize)
         if result.interrupted:
             _take(opened, result)
             return None, True
@@ -144,15 +142,14 @@ def _run_handler(
     caught: Caught,
     env: RunEnvironment,
     frames: FrameStore,
-    metrics: ScanMetrics,
     traps: Traps,
     optimize: Callable[[LogicalPlan], LogicalPlan],
 ) -> PlanResult:
     plan = optimize(lower_handler(program, program.handlers[name]))
-    session = Session(env.scratch, env.base, int(env.memory_bytes * POOL_SHARE), env.cores)
     error_frame = frames.collect(caught.batches)
     try:
-        return PlanRun(cut(plan), env, session, frames, traps, metrics, error_frame).run()
+        with closing(Engines(env, plan)) as engines:
+            return PlanRun(cut(plan), env, engines, frames, traps, error_frame).run()
     finally:
         frames.free(error_frame)
 
@@ -160,6 +157,7 @@ def _run_handler(
 def _take(opened: _Open, result: PlanResult) -> None:
     opened.sinks += result.sinks.values()
     opened.rows += result.rows
+    opened.bytes_scanned += result.bytes_scanned
 
 
 def _commit(opened: _Open, env: RunEnvironment) -> StageError | None:

@@ -1,6 +1,6 @@
-"""A fragment as a stream: its inputs are bound as tables, DataFusion plans it, threads pull its partitions.
+"""A fragment on DataFusion: its inputs are bound as tables, it is planned, threads pull its partitions.
 
-`stream_fragment` gives batches of the fragment's row; each partition is pulled by a thread of its own
+`stream_on_datafusion` gives batches of the fragment's row; each partition is pulled by a thread of its own
 into a bounded channel, so the plan runs ahead of its reader by a few batches and no more.
 """
 
@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from threading import Thread
 from typing import Final, TypeAlias
 
-import pyarrow as pa
 from datafusion import ExecutionPlan, SessionContext
 
+from heddle.core.deep_stack import deep_thread
 from heddle.core.record import record
 from heddle.logical.plan import Fragment
 from heddle.physical.batches import Batches, as_plain, at_least_one, plain_schema
@@ -22,7 +22,6 @@ from heddle.physical.engine_errors import EngineError, engine_errors, stage_erro
 from heddle.physical.environment import RunEnvironment
 from heddle.physical.failures import StageFailed
 from heddle.physical.frames import Frame
-from heddle.physical.runtime import deep_thread
 from heddle.physical.session import Binding, FileBinding, Session, StreamBinding, metric_sums
 
 JOIN_WAIT_S: Final = 2.0
@@ -43,7 +42,7 @@ class ScanMetrics:
         self.bytes_scanned += metric_sums(plan, ("bytes_scanned",))["bytes_scanned"]
 
 
-def stream_fragment(
+def stream_on_datafusion(
     fragment: Fragment,
     inputs: Mapping[str, FragmentInput],
     session: Session,
@@ -61,9 +60,11 @@ def stream_fragment(
             if isinstance(source, FileBinding | Frame):
                 bindings[relation] = source
             else:
+                from heddle.physical.feeding import feed
+
                 first = next(source)
                 bindings[relation] = StreamBinding(first.schema, leaf)
-                threads.append(_feed(first, source, leaf))
+                threads.append(feed(first, source, leaf))
         with engine_errors():
             planned = session.plan(fragment, bindings)
         count = planned.plan.partition_count
@@ -87,26 +88,6 @@ def stream_fragment(
             channel.close()
         for thread in threads:
             thread.join(JOIN_WAIT_S)
-
-
-def _feed(first: pa.RecordBatch, rest: Batches, leaf: Channel) -> Thread:
-    """Fill the leaf's channel from another stage, on a thread of its own."""
-
-    def run() -> None:
-        error: BaseException | None = None
-        try:
-            leaf.put(first)
-            for batch in rest:
-                leaf.put(batch)
-        except ChannelClosed:
-            pass
-        except BaseException as failure:  # the reader must learn of any end but the real one
-            error = failure
-        finally:
-            rest.close()
-            leaf.finish(error)
-
-    return deep_thread(run, "heddle-feed")
 
 
 def _pull(plan: ExecutionPlan, context: SessionContext, partition: int, output: Channel) -> Thread:

@@ -13,19 +13,20 @@ from typing import Final, assert_never
 
 import pyarrow as pa
 
+from heddle.core.deep_stack import deep_thread
 from heddle.core.record import record
 from heddle.errors import Cancelled, StageError
 from heddle.logical.plan import ErrorRows, Fragment, Op, OpId, Scan, Sink, Step, Values
 from heddle.physical.batches import Batches
 from heddle.physical.cancel import CancelToken
+from heddle.physical.engines import Engines
 from heddle.physical.environment import RunEnvironment
 from heddle.physical.events import StageFinished
 from heddle.physical.failures import StageFailed
-from heddle.physical.fragments import FragmentInput, ScanMetrics, stream_fragment
+from heddle.physical.fragments import FragmentInput
 from heddle.physical.frames import Frame, FrameStore
 from heddle.physical.metering import Meter
-from heddle.physical.runtime import deep_thread
-from heddle.physical.session import FileBinding, Session
+from heddle.physical.session import FileBinding
 from heddle.physical.tasks import PhysicalPlan, Task
 from heddle.physical.traps import Traps
 from heddle.physical.values import values_table
@@ -42,6 +43,7 @@ class PlanResult:
 
     sinks: dict[OpId, tuple[Sink, OpenSink]] = field(default_factory=dict)
     rows: int = 0
+    bytes_scanned: int = 0
     interrupted: bool = False
 
 
@@ -52,20 +54,18 @@ class PlanRun:
         self,
         physical: PhysicalPlan,
         env: RunEnvironment,
-        session: Session,
+        engines: Engines,
         frames: FrameStore,
         traps: Traps,
-        metrics: ScanMetrics,
         error_frame: Frame | None = None,
     ) -> None:
         self._plan = physical.logical
         self._tasks = physical.tasks
         self._readers_left = dict(physical.frame_readers)
         self._env = env
-        self._session = session
+        self._engines = engines
         self._store = frames
         self._traps = traps
-        self._metrics = metrics
         self._error_frame = error_frame
         self._stop = CancelToken()
         self._frames: dict[OpId, Frame] = {}
@@ -85,6 +85,7 @@ class PlanRun:
         if self._defect is not None:
             raise self._defect
         self._result.interrupted = self._env.cancel.cancelled
+        self._result.bytes_scanned = self._engines.metrics.bytes_scanned
         done = self._result.sinks
         self._result.sinks = {i: done[i] for i in self._plan.roots if i in done}
         return self._result
@@ -266,7 +267,11 @@ class PlanRun:
         match op:
             case Fragment():
                 inputs = {relation: self._fragment_input(i) for relation, i in op.inputs.items()}
-                batches = stream_fragment(op, inputs, self._session, self._env, self._stop, self._metrics)
+                batches = self._engines.stream(op, inputs, self._stop)
+            case Step(members=members, input=int(below_id)) if members:
+                from heddle.physical.fused import stream_fused
+
+                batches = stream_fused(op, self._read(below_id), self._env, self._stop, self._traps.reject)
             case Step():
                 from heddle.physical.steps import stream_step
 
@@ -284,7 +289,7 @@ class PlanRun:
         op = self._plan.ops[op_id]
         match op:
             case Scan():
-                return FileBinding(op.step, self._env.resolver.config(op))
+                return FileBinding(op.step, self._env.resolver.config(op), op.row.names)
             case Values():
                 table = values_table(op)
                 return Frame(

@@ -7,6 +7,7 @@ import io
 import lzma
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Final, Protocol
 
 import pyarrow as pa
@@ -31,6 +32,10 @@ class Encoder(Protocol):
 
     def finish(self) -> None:
         """Write what is left; the stream stays open."""
+        ...
+
+    def abandon(self) -> None:
+        """Let go of the stream, which is closed next; what was written is thrown away."""
         ...
 
 
@@ -104,6 +109,9 @@ class CsvEncoder:
     def finish(self) -> None:
         """Every line is written already."""
 
+    def abandon(self) -> None:
+        """It holds nothing."""
+
     def _quoted(self, texts: pa.Array) -> pa.StringArray:
         if not pa.types.is_string(texts.type):
             return pc.fill_null(texts.cast(pa.string()), "")
@@ -123,6 +131,9 @@ class JsonEncoder:
 
     def finish(self) -> None:
         """Every line is written already."""
+
+    def abandon(self) -> None:
+        """It holds nothing."""
 
 
 class ParquetEncoder:
@@ -149,6 +160,11 @@ class ParquetEncoder:
         self._flush()
         self._writer.close()
 
+    def abandon(self) -> None:
+        """The writer would otherwise close itself some time later, on the closed stream."""
+        with suppress(OSError, pa.ArrowException):
+            self._writer.close()
+
     def _flush(self) -> None:
         if self._waiting:
             table = plain_table(pa.Table.from_batches(self._waiting)).cast(self._schema)
@@ -168,6 +184,10 @@ class ArrowEncoder:
 
     def finish(self) -> None:
         self._writer.close()
+
+    def abandon(self) -> None:
+        with suppress(OSError, pa.ArrowException):
+            self._writer.close()
 
 
 def _write_lines(stream: IO[bytes], texts: pa.StringArray) -> None:

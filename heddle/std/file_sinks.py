@@ -116,6 +116,8 @@ class FileSink:
         return WrittenTarget(self._place, self._rows)
 
     def abort(self) -> None:
+        if not self._finished:
+            self._encoder.abandon()
         with suppress(OSError):
             self._file.close()
         self._hidden.unlink(missing_ok=True)

@@ -29,7 +29,7 @@ from heddle.std.reader_errors import ReaderError, explain_error, reader_error
 if TYPE_CHECKING:
     from datafusion import CsvReadOptions, SessionContext
 
-__all__ = ["ReaderError", "describe", "explain_error", "locate", "register"]
+__all__ = ["ReaderError", "describe", "explain_error", "locate", "plain_parquet", "register"]
 
 Config = Mapping[str, ConfigValue]
 HEADER_BYTES: Final = 1 << 20
@@ -59,6 +59,15 @@ def register(context: SessionContext, table_name: str, step_name: str, config: C
         raise
     except Exception as error:
         raise reader_error(path, str(error)) from error
+
+
+def plain_parquet(step_name: str, config: Config, base: Path) -> tuple[Path, ...] | None:
+    """The files of a reader that any engine reads alike: Parquet on this host, with the columns that the
+    files themselves have. None for other readers. Raises `ReaderError`."""
+    if step_name != "parquet" or config.get("schema") or config.get("partitions"):
+        return None
+    files = find_files(step_name, _text(config, "path"), base, "auto", None)
+    return files.files if files.store is None and not files.partitions else None
 
 
 class _Reader:

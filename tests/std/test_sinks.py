@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import gc
 import io
 import os
 import resource
@@ -323,3 +324,18 @@ def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path, step: str, confi
     assert names(tmp_path) == ["target"]
     assert (tmp_path / "target").read_text() == "old"
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 200_000
+
+
+@pytest.mark.parametrize(("step", "name"), [("parquet", "a.parquet"), ("arrow", "a.arrow"), ("csv", "a.csv")])
+def test_an_aborted_sink_holds_nothing(
+    tmp_path: Path, step: str, name: str, recwarn: pytest.WarningsRecorder
+) -> None:
+    """A writer that is left open would write to its closed file when it is collected."""
+    table = pa.table({"x": [1, 2]})
+    sink = open_sink(step, {"path": name}, tmp_path, table.schema, Streams(io.StringIO(), io.StringIO()))
+    sink.write(table.to_batches()[0])
+    sink.abort()
+    del sink
+    gc.collect()
+    assert not list(recwarn)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,168 @@
+"""A fragment on DuckDB: its inputs are tables of a cursor, its SQL runs as it is, batches are streamed out.
+
+What DuckDB fails on goes to DataFusion once more, as long as no row has gone out and no other stage's rows
+were used up: it takes some values that DuckDB refuses (a 32-bit number times a literal), and of a file that
+cannot be read it says where.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from threading import Thread
+from typing import Final
+
+import duckdb
+import pyarrow as pa
+
+from heddle.core.record import record
+from heddle.errors import Cancelled
+from heddle.logical.plan import Fragment
+from heddle.logical.portable import duckdb_sql
+from heddle.logical.sql import fragment_sql, names_read, quoted
+from heddle.physical.batches import Batches, as_plain, at_least_one, plain_schema
+from heddle.physical.cancel import CancelToken
+from heddle.physical.channel import Channel
+from heddle.physical.duck import DuckSession
+from heddle.physical.engine_errors import EngineError, engine_errors, is_exhausted, stage_error
+from heddle.physical.environment import RunEnvironment
+from heddle.physical.failures import StageFailed
+from heddle.physical.feeding import feed
+from heddle.physical.fragments import FragmentInput, ScanMetrics, stream_on_datafusion
+from heddle.physical.frames import Frame
+from heddle.physical.session import FileBinding, Session
+
+JOIN_WAIT_S: Final = 2.0
+
+
+@record(frozen=True, slots=True)
+class _Table:
+    """What a relation of the SQL reads: a table or a table function, with the values of its parameters."""
+
+    relation: str
+    source: str
+    values: tuple[object, ...] = ()
+
+
+class DuckFragment:
+    """One execution of one fragment."""
+
+    def __init__(
+        self,
+        fragment: Fragment,
+        inputs: Mapping[str, FragmentInput],
+        duck: DuckSession,
+        session: Session,
+        env: RunEnvironment,
+        stop: CancelToken,
+        metrics: ScanMetrics,
+    ) -> None:
+        self._fragment = fragment
+        self._inputs = inputs
+        self._duck = duck
+        self._session = session
+        self._env = env
+        self._stop = stop
+        self._metrics = metrics
+        self._leaves: list[Channel] = []
+        self._threads: list[Thread] = []
+
+    def stream(self) -> Batches:
+        """Batches of the fragment's result, at least one. Raises `StageFailed` or `Cancelled`."""
+        schema = plain_schema(self._schema)
+        begun = again = False
+        try:
+            with engine_errors():
+                for batch in at_least_one(self._batches(schema), schema):
+                    begun = True
+                    yield batch
+        except EngineError as error:
+            again = not begun and self._worth_another_try(error)
+            if not again:
+                raise self._failure(error) from error
+        finally:
+            for thread in self._threads:
+                thread.join(JOIN_WAIT_S)
+        if again:
+            yield from self._on_datafusion(self._fragment, self._inputs)
+
+    @property
+    def _schema(self) -> pa.Schema:
+        schema = self._fragment.row.arrow()
+        columns = self._fragment.columns
+        return schema if columns is None else pa.schema([schema.field(name) for name in columns])
+
+    def _worth_another_try(self, error: EngineError) -> bool:
+        if self._stop.cancelled or is_exhausted(error):
+            return False
+        return all(isinstance(source, FileBinding | Frame) for source in self._inputs.values())
+
+    def _batches(self, schema: pa.Schema) -> Batches:
+        cursor = self._duck.cursor()
+        forget = self._stop.on_cancel(cursor.interrupt)
+        try:
+            tables = [self._table(cursor, relation, source) for relation, source in self._inputs.items()]
+            values = [value for table in tables for value in table.values]
+            result = cursor.sql(_sql(self._fragment, tables), params=values)
+            for batch in result.to_arrow_reader(self._env.batch_rows):
+                yield as_plain(batch, schema)
+        finally:
+            forget()
+            for leaf in self._leaves:
+                leaf.close()
+            cursor.close()
+
+    def _table(self, cursor: duckdb.DuckDBPyConnection, relation: str, source: FragmentInput) -> _Table:
+        if isinstance(source, FileBinding):
+            from heddle.std.readers import plain_parquet
+
+            files = plain_parquet(source.step, source.config, self._env.base)
+            if files is not None:
+                return _Table(relation, "read_parquet(?, union_by_name => true)", ([str(f) for f in files],))
+            source = self._on_datafusion(_scan(self._fragment, relation, source), {relation: source})
+        name = f"input {relation}"
+        if isinstance(source, Frame):
+            cursor.register(name, pa.Table.from_batches(source.batches, schema=source.schema))
+        else:
+            first = next(source)
+            leaf = Channel(self._stop, bytes_max=self._env.channel_bytes_max)
+            self._leaves.append(leaf)
+            self._threads.append(feed(first, source, leaf))
+            cursor.register(name, pa.RecordBatchReader.from_batches(first.schema, iter(leaf)))
+        return _Table(relation, quoted(name))
+
+    def _on_datafusion(self, fragment: Fragment, inputs: Mapping[str, FragmentInput]) -> Batches:
+        return stream_on_datafusion(fragment, inputs, self._session, self._env, self._stop, self._metrics)
+
+    def _failure(self, error: EngineError) -> BaseException:
+        for leaf in self._leaves:
+            if leaf.error is not None:
+                return leaf.error
+        if self._stop.cancelled:
+            return Cancelled("the run was cancelled")
+        files = [source for source in self._inputs.values() if isinstance(source, FileBinding)]
+        return StageFailed(self._fragment, stage_error(error, self._fragment, files, self._env))
+
+
+def _sql(fragment: Fragment, tables: list[_Table]) -> str:
+    """The fragment's SQL over its tables, with its columns and limit."""
+    text = duckdb_sql(fragment_sql(fragment))
+    if fragment.columns is not None:
+        text = f"SELECT {', '.join(quoted(name) for name in fragment.columns)} FROM ({text})"
+    if fragment.limit is not None:
+        text = f"SELECT * FROM ({text}) LIMIT {fragment.limit}"
+    sources = [f"{quoted(t.relation)} AS NOT MATERIALIZED (SELECT * FROM {t.source})" for t in tables]
+    return f"WITH {', '.join(sources)} SELECT * FROM ({text})" if sources else text
+
+
+def _scan(fragment: Fragment, relation: str, source: FileBinding) -> Fragment:
+    """Reads from files that DuckDB does not read itself, the columns that the fragment names."""
+    named = names_read(fragment_sql(fragment))
+    columns = [name for name in source.columns if named is None or name in named] or source.columns[:1]
+    query = replace(
+        fragment.queries[0],
+        sql=f"SELECT {', '.join(quoted(name) for name in columns)} FROM {quoted(relation)}",
+        tables=(relation,),
+        reduces=False,
+    )
+    return replace(fragment, queries=(query,), columns=None, limit=None, engine="datafusion")
