@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 
 from heddle.logical.plan import Fragment, Query
 
 _WITH = "WITH "
-_READS = re.compile(r'\b(?:FROM|JOIN)\s+(?:"(?P<quoted>[^"]+)"|(?P<plain>\w+))', re.IGNORECASE)
-_QUOTED = re.compile(r'"((?:[^"]|"")*)"')
-_ALL_COLUMNS = re.compile(r"(?:\bSELECT|\bDISTINCT|[,.])\s*\*", re.IGNORECASE)
+_READS = re.compile(r'(?P<before>\b(?:FROM|JOIN)\s+)(?:"(?P<quoted>[^"]+)"|(?P<plain>\w+))', re.IGNORECASE)
+_QUOTED = r'"((?:[^"]|"")*)"'
+_ALL_COLUMNS = r"(?i)(?:\bSELECT|\bDISTINCT|[,.])\s*\*"
 
 
 def quoted(name: str) -> str:
@@ -39,6 +40,16 @@ def reading_places(query: Query) -> Counter[str]:
 
 def names_read(sql: str) -> frozenset[str] | None:
     """All names that the text quotes; None when it reads every column of something."""
-    if _ALL_COLUMNS.search(sql):
+    if re.search(_ALL_COLUMNS, sql):
         return None
-    return frozenset(found.replace('""', '"') for found in _QUOTED.findall(sql))
+    return frozenset(found.replace('""', '"') for found in re.findall(_QUOTED, sql))
+
+
+def with_sources(sql: str, sources: Mapping[str, str]) -> str:
+    """The text with other words for the relations that it reads; those of its own keep their names."""
+
+    def replaced(found: re.Match[str]) -> str:
+        relation = found["quoted"] or found["plain"]
+        return f"{found['before']}{sources[relation]}" if relation in sources else found[0]
+
+    return _READS.sub(replaced, sql)

@@ -69,15 +69,15 @@ def findings(page: Page, program: str, folder: Path) -> list[Diagnostic]:
     """What checking finds, and if that is no error what running finds."""
     path = folder / "example.he"
     path.write_text(program)
-    engine = Engine.open(path.relative_to(folder), profile=page.profile, environ={})
-    checked = engine.check()
-    found = list(checked.diagnostics)
-    if checked.program is not None and page.code not in {d.code for d in found}:
-        try:
-            streams = Streams(io.StringIO(), io.StringIO())
-            engine.run(checked.program, RunOptions(), lambda event: None, CancelToken(), streams)
-        except ProgramError as error:
-            found += error.diagnostics
+    with Engine.open(path.relative_to(folder), profile=page.profile, environ={}) as engine:
+        checked = engine.check()
+        found = list(checked.diagnostics)
+        if checked.program is not None and page.code not in {d.code for d in found}:
+            try:
+                streams = Streams(io.StringIO(), io.StringIO())
+                engine.run(checked.program, RunOptions(), lambda event: None, CancelToken(), streams)
+            except ProgramError as error:
+                found += error.diagnostics
     return found
 
 

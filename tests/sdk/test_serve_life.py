@@ -153,7 +153,7 @@ def test_drain_lets_calls_finish_and_takes_no_more(looking: RawPlugin) -> None:
     assert refused is not None
     assert refused.message == "the plugin is ending, and takes no more calls"
     assert problems == ["closing the resource `mine` (door): RuntimeError: it is stuck"]
-    assert looking.errors.count("closed ") == 2
+    wait_for(lambda: looking.errors.count("closed ") == 2, "what it printed")
     assert looking.errors.index("closed second") < looking.errors.index("closed first")
 
 

@@ -12,12 +12,13 @@ from dataclasses import replace
 
 from heddle.logical.plan import LogicalPlan, Step
 from heddle.logical.rules.fuse_queries import fuse_queries
+from heddle.logical.rules.merge_equal import merge_equal
 from heddle.logical.rules.prune import prune
 from heddle.logical.rules.share import share
 
 Rule = Callable[[LogicalPlan], LogicalPlan]
 
-RULES: tuple[Rule, ...] = (prune, share, fuse_queries)
+RULES: tuple[Rule, ...] = (prune, merge_equal, share, fuse_queries)
 
 
 def step_rules() -> tuple[Rule, ...]:
