@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -97,14 +98,17 @@ def test_a_gateway_for_other_hosts(token_file: Path) -> None:
 def test_an_exchange_needs_the_token_too(token_file: Path) -> None:
     from pyarrow import flight
 
-    with gateway(["--token-file", str(token_file)]) as process, flight.connect(process.url) as client:
-        with pytest.raises(flight.FlightUnauthenticatedError):  # as the exchange begins, or with its answer
-            writer, reader = client.do_exchange(flight.FlightDescriptor.for_command(b""))
-            try:
-                reader.read_chunk()
-            finally:
-                with suppress(flight.FlightError):
-                    writer.close()
+    with (
+        gateway(["--token-file", str(token_file)]) as process,
+        flight.connect(process.url) as client,
+        pytest.raises(flight.FlightUnauthenticatedError),  # as the exchange begins, or with its answer
+    ):
+        writer, reader = client.do_exchange(flight.FlightDescriptor.for_command(b""))
+        try:
+            reader.read_chunk()
+        finally:
+            with suppress(flight.FlightError):
+                writer.close()
 
 
 @pytest.mark.parametrize(
