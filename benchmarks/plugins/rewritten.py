@@ -59,6 +59,17 @@ def score(input: Value) -> Scored:
     return _scored(input)
 
 
+@plugin.step(name="score_still", rows="map", passthrough=True)
+def score_still(input: Value) -> Scored:
+    """It says too little for anything to go before it."""
+    return _scored(input)
+
+
+@plugin.step(name="costly_still", rows="map", passthrough=True)
+def costly_still(input: Value) -> Scored:
+    return costly(input)
+
+
 @plugin.step(name="add_one", rows="map", deterministic=True)
 def add_one(input: Value) -> Value:
     return Value.from_arrow(pa.table({"value": pc.add(input.to_arrow()["value"], 1.0)}))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from heddle.core.planning import quoted
 from heddle.frontend.typed import NO_POLICY
 from heddle.logical.plan import Fragment, Op, OpId, Query, Sink, Step
-from heddle.logical.sql import quoted
 
 
 def selecting_all(

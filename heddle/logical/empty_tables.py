@@ -7,11 +7,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 
-import pyarrow as pa
 from datafusion import SessionContext
 
+from heddle.core.planning import define, quoted
 from heddle.core.types import RowType
-from heddle.logical.sql import quoted
 
 
 @contextmanager
@@ -22,9 +21,7 @@ def empty_tables(rows: Sequence[tuple[str, RowType]]) -> Iterator[SessionContext
     with lock:
         try:
             for relation, row in rows:
-                schema = row.arrow()
-                nothing = pa.RecordBatch.from_arrays([pa.array([], f.type) for f in schema], schema=schema)
-                context.register_record_batches(quoted(relation), [[nothing]])
+                define(context, relation, row.arrow())
             yield context
         finally:
             for relation, _ in rows:

@@ -35,9 +35,9 @@ def _words(text: str) -> frozenset[str]:
 _WORDS: Final = _words(
     """
     ALL AND AS ASC BETWEEN BIGINT BOOLEAN BOTH BY CASE CROSS CURRENT DATE DESC DISTINCT DOUBLE ELSE END
-    EXCLUDE FALSE FOLLOWING FROM FULL GROUP HAVING IN INNER IS JOIN LEFT LIMIT NOT NULL OFFSET ON OR ORDER
-    OUTER OVER PARTITION PRECEDING RANGE RECURSIVE RIGHT ROW ROWS SELECT THEN TRUE UNBOUNDED UNION VARCHAR
-    WHEN WHERE WITH
+    EXCLUDE EXISTS FALSE FOLLOWING FROM FULL GROUP HAVING IN INNER IS JOIN LEFT LIMIT NOT NULL OFFSET ON OR
+    ORDER OUTER OVER PARTITION PRECEDING RANGE RECURSIVE RIGHT ROW ROWS SELECT THEN TRUE UNBOUNDED UNION
+    VARCHAR WHEN WHERE WITH
     """
 )
 """Words that are no functions. Which casts to the types among them are equal, `_cast` says."""
@@ -59,6 +59,29 @@ _NAMES_NEXT: Final = _words("AS FROM JOIN")
 _OF_NUMBERS: Final = _words("AVG STDDEV LOG10")
 """The checker lets only numbers in, so that a cast of what they take parses no text."""
 
+_FLOATING: Final = _words(
+    "ACOS ASIN ATAN AVG COS DEGREES DOUBLE EXP LN LOG10 PI POWER RADIANS SIN STDDEV TAN"
+)
+"""With them a value becomes a float."""
+
+_SAID: Final[Mapping[str, str]] = {
+    "ARROW_CAST": "a time of day",
+    "BIGINT": "`as int`",
+    "BOOLEAN": "`as bool`",
+    "DATE_TRUNC": "`date.trunc`",
+    "DOUBLE": "`as float`",
+    "INTERVAL": "a length of time",
+    "LOWER": "`text.lower`",
+    "NOW": "`date.now`",
+    "POWER": "`math.pow`",
+    "SQRT": "`math.sqrt`",
+    "STRING_AGG": "`concat_array`",
+    "TIMESTAMP": "`as timestamp`",
+    "TO_CHAR": "`date.to_text`",
+    "UPPER": "`text.upper`",
+}
+"""What a program says for a word of the SQL."""
+
 _PATTERN: Final = r"(?:\(\?i\))?(?:[\w \-,:;=@#/!%&\"<>^$|()\[\].*+?]|\{\d+(?:,\d*)?\}|\\[.\-+*?()|])*"
 """Regular expressions without classes like `\\d`, which are Unicode's in one engine, ASCII's in the other."""
 
@@ -66,8 +89,6 @@ _DATE_PARTS: Final = _words("year quarter month week day isodow doy hour minute 
 _TRUNC_UNITS: Final = _words("year quarter month week day hour minute second")
 _FORMAT: Final = r"(?:[^%]|%[YymdjHMSBbAaGVuIp])*"
 _UTC_TIMESTAMP: Final = """'Timestamp(Microsecond, Some("UTC"))'"""
-
-_FLOAT_AVERAGE: Final = r'AVG\(\((?P<column>"(?:[^"]|"")*"(?:\."(?:[^"]|"")*")?) \* 1\.0e0\)\)'
 
 _TYPES: Final[tuple[Callable[[pa.DataType], bool], ...]] = (
     pa.types.is_boolean,
@@ -116,11 +137,6 @@ def why_not_portable(sql: str, inputs: Iterable[RowType]) -> str | None:
     return None
 
 
-def duckdb_sql(sql: str) -> str:
-    """The same for DuckDB, whose average of any number is a float without a product before it."""
-    return re.sub(_FLOAT_AVERAGE, r"AVG(\g<column>)", sql)
-
-
 def _check_names(tokens: list[_Token], rows: tuple[RowType, ...]) -> None:
     """DuckDB takes names that differ only by case as one."""
     used = {_name(t) for t in tokens if t.kind == "name"}
@@ -135,7 +151,8 @@ def _check_names(tokens: list[_Token], rows: tuple[RowType, ...]) -> None:
     for column in (c for row in rows for c in row):
         assert column.type is not None, "the row is complete"
         if (everything or column.name in used) and not any(fits(column.type) for fits in _TYPES):
-            raise _Refused(f"the column `{column.name}` is of type {type_name(column.type)}")
+            name = "float of 32 bits" if pa.types.is_float32(column.type) else type_name(column.type)
+            raise _Refused(f"the column `{column.name}` is of type {name}")
 
 
 class _Reader:
@@ -164,7 +181,7 @@ class _Reader:
     def _word(self, at: int, word: str) -> None:
         if self._text(at + 1) != "(" or word in _WORDS:
             if word not in _WORDS:
-                raise _Refused(f"`{word}` is not known to mean the same")
+                raise _Refused(f"{_said(word)} is not known to mean the same")
             if word == "CASE":
                 self._mixed(at, self._end_of_case(at))
             if word == "UNION":
@@ -188,15 +205,18 @@ class _Reader:
                 pass
             case "TO_CHAR" if re.fullmatch(_FORMAT, self._literal(end - 1)):
                 pass
+            case "POWER" if self._kind(end - 1) == "number" and self._text(end - 2) == ",":
+                pass
             case "ARROW_CAST" if end == at + 5 and self._text(at + 4) == _UTC_TIMESTAMP:
                 pass
             case _ if word not in _FUNCTIONS:
-                raise _Refused(f"`{word}` does not mean the same for every value")
+                raise _Refused(f"{_said(word)} does not mean the same for every value")
 
     def _sign(self, at: int, sign: str) -> None:
         if sign == "~" and not re.fullmatch(_PATTERN, self._literal(at + 1)):
             raise _Refused("the pattern has classes or forms that differ")
-        if sign == "%" and [self._text(at + i) for i in (1, 2, 3)] == ["1", ")", ")"]:
+        whole = sign == "%" and [self._text(at + i) for i in (1, 2, 3)] == ["1", ")", ")"]
+        if whole or (sign == "/" and not self._divides_floats(at)):
             raise _Refused("`//` divides floats there")
         if sign == "-" and self._is_timestamp(at - 1) and self._is_timestamp(self._end_of_name(at + 1)):
             raise _Refused("the time between two timestamps has another type")
@@ -213,7 +233,7 @@ class _Reader:
             case "VARCHAR":
                 self._printed(at + 2, end - 2)
             case type_:
-                raise _Refused(f"a cast to {type_} rounds or parses in another way")
+                raise _Refused(f"{_said(type_)} rounds or parses in another way")
 
     def _printed(self, start: int, end: int) -> None:
         """Only columns of types that both engines write alike become text."""
@@ -233,7 +253,7 @@ class _Reader:
         A number without an exponent is only ever compared. The type of a renamed column is not known here.
         """
         inside = self._tokens[start:end]
-        floats = any(t.kind == "number" and "e" in t.text.lower() for t in inside)
+        floats = any(_is_floating(token) for token in inside)
         decimals = False
         for at in range(start, end):
             if (
@@ -246,11 +266,28 @@ class _Reader:
             column = self._columns.get(name)
             if column is None or name in self._renamed:
                 decimals = decimals or self._decimals
-            else:
+            if column is not None:
                 floats = floats or pa.types.is_floating(column.type)
                 decimals = decimals or pa.types.is_decimal(column.type)
         if floats and decimals:
             raise _Refused("a choice between a decimal and a float has another type")
+
+    def _divides_floats(self, at: int) -> bool:
+        """Whether one side is a float in both engines, as the compiler writes it."""
+        sides = (self._text(at - 1), self._text(at + 1))
+        if any("e" in side and side[0].isdigit() for side in sides) or sides[1] == "LOG10":
+            return True
+        return sides[0] == ")" and self._text(self._opening(at - 1) - 1) == "DATE_PART"
+
+    def _opening(self, at: int) -> int:
+        """The place of the parenthesis that the one at `at` ends."""
+        depth = 0
+        for start in range(at, -1, -1):
+            text = self._text(start)
+            depth += (text == ")") - (text == "(")
+            if depth == 0:
+                return start
+        return 0
 
     def _is_negative(self, at: int) -> bool:
         """Whether a negative whole number stands there, and nothing behind it."""
@@ -283,6 +320,9 @@ class _Reader:
                 return end
         return len(self._tokens)
 
+    def _kind(self, at: int) -> str:
+        return self._tokens[at].kind if 0 <= at < len(self._tokens) else ""
+
     def _text(self, at: int) -> str:
         return self._tokens[at].text if 0 <= at < len(self._tokens) else ""
 
@@ -290,6 +330,16 @@ class _Reader:
         """The value of a text at a place, or a text that nothing allows."""
         token = self._tokens[at] if at < len(self._tokens) else _Token("", "")
         return token.text[1:-1].replace("''", "'") if token.kind == "text" else "\0%"
+
+
+def _said(word: str) -> str:
+    return _SAID.get(word, f"`{word}`")
+
+
+def _is_floating(token: _Token) -> bool:
+    if token.kind == "number":
+        return "e" in token.text.lower()
+    return token.kind == "word" and token.text.upper() in _FLOATING
 
 
 def _name(token: _Token) -> str:

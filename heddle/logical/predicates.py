@@ -2,7 +2,8 @@
 
 A predicate that moves is evaluated on other rows than before, so only one that cannot fail on any row
 may move. It is written as SQL by DataFusion's unparser and kept only when that text plans to the same
-predicate again.
+predicate again. In DuckDB's dialect all names are quoted, as they are in the SQL of queries, so that either
+engine can run it; a few operators are only written right in the default one.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from datafusion.expr import Filter
 from datafusion.unparser import Dialect, Unparser
 
 from heddle.core.deep_stack import on_deep_stack
+from heddle.core.planning import PlanFailure, planning, quoted
 from heddle.core.record import record
 from heddle.core.types import RowType, widens
 from heddle.logical.empty_tables import empty_tables
-from heddle.logical.sql import quoted
 
 COMPARISONS: Final = frozenset(
     {"=", "!=", "<", "<=", ">", ">=", "AND", "OR", "IS DISTINCT FROM", "IS NOT DISTINCT FROM"}
@@ -92,38 +93,48 @@ def written(predicates: tuple[Predicate, ...], relation: str, row: RowType) -> S
 
     def write() -> list[str | None]:
         with empty_tables(((relation, row),)) as context:
-            return _written(predicates, quoted(relation), context)
+            texts = _written(predicates, quoted(relation), context, Dialect.duckdb())
+            if all(texts):
+                return texts
+            others = _written(predicates, quoted(relation), context, Dialect.default())
+            return [text or other for text, other in zip(texts, others, strict=True)]
 
     return on_deep_stack(write)
 
 
-def _written(predicates: Sequence[Predicate], table: str, context: SessionContext) -> list[str | None]:
-    texts = [_text(p.expression, table, context) for p in predicates]
+def _written(
+    predicates: Sequence[Predicate], table: str, context: SessionContext, dialect: Dialect
+) -> list[str | None]:
+    texts = [_text(p.expression, table, context, dialect) for p in predicates]
     there = _read_back([text for text in texts if text is not None], table, context)
     if len(predicates) > 1 and not there:
-        return [_written([p], table, context)[0] for p in predicates]
+        return [_written([p], table, context, dialect)[0] for p in predicates]
     return [
         text if p.expression.canonical_name() in there else None
         for p, text in zip(predicates, texts, strict=True)
     ]
 
 
-def _text(expression: Expr, table: str, context: SessionContext) -> str | None:
+def _text(expression: Expr, table: str, context: SessionContext, dialect: Dialect) -> str | None:
     try:
-        filtered = context.table(table).filter(expression)
-        return Unparser(Dialect.default()).plan_to_sql(filtered.logical_plan()).split(_WHERE, 1)[1]
-    except Exception:  # DataFusion raises no narrower type; the predicate then stays where it is
+        with planning():
+            filtered = context.table(table).filter(expression)
+            sql = Unparser(dialect).plan_to_sql(filtered.logical_plan())
+    except PlanFailure:  # the predicate then stays where it is
         return None
+    _, where, text = sql.partition(_WHERE)
+    return text if where else None
 
 
 def _read_back(texts: Sequence[str], table: str, context: SessionContext) -> frozenset[str]:
     """The predicates that the texts mean together; none where they cannot be planned."""
     if not texts:
         return frozenset()
+    sql = f"SELECT * FROM {table} WHERE {' AND '.join(texts)}"
     try:
-        sql = f"SELECT * FROM {table} WHERE {' AND '.join(texts)}"
-        plan = context.sql(sql).optimized_logical_plan().to_variant()
-    except Exception:  # DataFusion raises no narrower type; the predicates then stay where they are
+        with planning():
+            plan = context.sql(sql).optimized_logical_plan().to_variant()
+    except PlanFailure:  # the predicates then stay where they are
         return frozenset()
     if not isinstance(plan, Filter):
         return frozenset()

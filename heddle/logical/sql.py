@@ -10,16 +10,13 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 
+from heddle.core.planning import quoted
 from heddle.logical.plan import Fragment, Query
 
 _WITH = "WITH "
 _READS = re.compile(r'(?P<before>\b(?:FROM|JOIN)\s+)(?:"(?P<quoted>[^"]+)"|(?P<plain>\w+))', re.IGNORECASE)
 _QUOTED = r'"((?:[^"]|"")*)"'
 _ALL_COLUMNS = r"(?i)(?:\bSELECT|\bDISTINCT|[,.])\s*\*"
-
-
-def quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 def fragment_sql(fragment: Fragment) -> str:

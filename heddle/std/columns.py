@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
+from heddle.core.planning import quoted
 from heddle.core.record import record
 from heddle.core.types import Column, RowType, TypeSyntaxError, parse_type
 from heddle.diagnostics import did_you_mean
@@ -63,11 +64,6 @@ def select_list(step_name: str, config: Mapping[str, object], input_row: RowType
         )
     replaced = ", ".join(f"{_cast_sql(key, text)} AS {quoted(key)}" for key, text in settings.items())
     return f"* REPLACE ({replaced})"
-
-
-def quoted(name: str) -> str:
-    """An identifier in SQL, whatever it holds."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 def arrow_cast_name(type_: pa.DataType) -> str:

@@ -1,4 +1,4 @@
-"""For random programs over random data: optimizing and the size of batches never change an answer.
+"""For random programs over random data: optimizing, engines and the size of batches never change an answer.
 
 The steps declare as much or as little of what holds for them as Hypothesis likes. A program's outputs are
 compared, and what its handler was given. `pytest --hypothesis-profile nightly` tries many more.
@@ -6,18 +6,25 @@ compared, and what its handler was given. `pytest --hypothesis-profile nightly` 
 
 from __future__ import annotations
 
+import io
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.csv
 import pyarrow.parquet as pq
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pyarrow import feather
 
-from tests.engine.harness import Ran, run
+from heddle.engine import Engine, RunOptions
+from heddle.frontend.typed import TypedProgram
+from heddle.physical.cancel import CancelToken
+from heddle.std.sinks import Streams
 
-CASES = 60
+CASES = 500
 DEFAULT_EXAMPLES = 100
 
 SHOP = """
@@ -141,8 +148,6 @@ QUERIES = (
     "(from input | derive price = price + {n})",
     "(from input | select {{id, kind, price}} | sort {{id, kind, price}} | take {m})",
     "(from input | group {{id, kind}} (aggregate {{price = sum price}}))",
-    "(from input | join sizes (==kind) | select {{id, kind, price}})",
-    "(from input | join side:left sizes (==kind) | derive p = price + size | select {{id, kind, price = p}})",
     "shop.even | (from input | filter id > {n})",
     "shop.again",
     "shop.cheaper",
@@ -156,15 +161,105 @@ QUERIES = (
     "select {{id, kind, price = twice}})",
     "(from input | sort {{id, kind, price}}) | shop.double | (from input | filter id > {n}) | "
     "(from input | select {{id, kind, price = twice}})",
-    "(from input | sort {{id, kind, price}}) | shop.odd | shop.double | (from input | take {m}) | "
-    "(from input | select {{id, kind, price = twice}})",
     "shop.all",
     f"shop.sure ? park | (from input | filter id > {{n}} && kind != null) | {BACK}",
 )
 
+SOURCES = (
+    'io.parquet { path: "orders.parquet" }',
+    'io.csv { path: "orders.csv", schema: { id: "int", kind: "string", price: "float" } }',
+)
+"""Of one of them the number of rows is known, and so few that no plan is worth its time."""
+
+TOPS = (
+    "{{id, kind, price}}",
+    "{{-price, id, kind}}",
+    "{{kind, -id, -price}}",
+)
+"""Orders in which only equal rows have the same place."""
+
+OTHERS = {
+    "sizes": ("kind", "size"),
+    "few": ("id", "size"),
+    "each": ("id", "size"),
+    "both": ("kind", "size"),
+}
+"""What is joined, by which column, and what it has beside; `both` can be joined by two columns."""
+
+MADE = {
+    "few": """\
+  sizes
+    | (from input | filter size > {limit})
+    | (from input | select {{id = size, size}})
+    > few
+""",
+    "each": """\
+  orders
+    | (from input | group id (aggregate {{size = count this}}) | filter size > 1)
+    > each
+""",
+    "both": """\
+  orders
+    | shop.double
+    | (from input | filter price > {limit} | select {{id, kind, size = twice}})
+    > both
+""",
+}
+"""The rows of a file, sums, and rows that a step made."""
+
+join = st.builds(
+    lambda side, other, n, end: (
+        f"(from input | join {side}other={other} (this.{OTHERS[other][0]} == that.{OTHERS[other][0]}) | "
+        f"derive more = (other.size ?? {n}) | {end}"
+    ),
+    st.sampled_from(("", "", "", "side:left ", "side:right ")),
+    st.sampled_from(sorted(OTHERS)),
+    st.integers(0, 9),
+    st.sampled_from(
+        (
+            "select {{id = input.id ?? 0, input.kind, input.price}})",
+            "filter more > 1 | select {{id = input.id ?? 0, input.kind, price = input.price + more}})",
+            "group {{input.kind}} (aggregate {{id = max input.id, price = sum (more * 1.0)}}) | "
+            "select {{id = id ?? 0, kind, price}})",
+        )
+    ),
+)
+both = st.just(
+    "(from input | join other=both (this.kind == that.kind && this.id == that.id) | "
+    "select {{input.id, input.kind, price = other.size + input.price}})"
+)
+before_join = st.sampled_from(
+    (
+        "shop.double | ",
+        "shop.odd | shop.double | ",
+        "shop.cheaper | ",
+        "shop.even | shop.double | ",
+        "shop.double | (from input | filter id > {n}) | ",
+        "shop.double | (from input | derive {{low = price - 1}} | filter kind != 'b') | ",
+        "shop.sure ? park | ",
+    )
+)
+joined = st.builds(lambda steps, text: steps + text, before_join, join | both)
+top = st.builds(
+    lambda steps, only, keys: (
+        f"{steps}(from input | {only}sort {keys} | take {{m}} | select {{{{id, kind, price}}}})"
+    ),
+    st.sampled_from(
+        ("shop.double | ", "shop.odd | shop.double | ", "shop.cheaper | ", "shop.double_open | ")
+    ),
+    st.sampled_from(("", "", "filter id > {n} | ", "filter kind == 'a' && id % 2 == 1 | ")),
+    st.sampled_from(TOPS),
+)
+
+first = st.builds(
+    lambda keys, steps: f"(from input | sort {keys}) | {steps}(from input | take {{m}}) | {BACK}",
+    st.sampled_from(TOPS),
+    st.sampled_from(("shop.double | ", "shop.odd | shop.double | ", "shop.cheaper | ")),
+)
+
 stage = st.builds(
     lambda text, n, m: text.format(n=n, m=m),
-    st.sampled_from(QUERIES),
+    st.one_of(st.sampled_from(QUERIES), joined, joined, top, first),
     st.integers(-3, 9),
     st.integers(1, 9),
 )
@@ -181,16 +276,29 @@ rows = st.lists(
 
 @st.composite
 def programs(draw: st.DrawFn) -> str:
-    """Two to four assignments, each a chain over an earlier one, so that some are shared and some unused."""
+    """One to three assignments, each a chain over an earlier one, so that some are shared and some unused, in
+    one workflow or two. In two, a chain may stand in both."""
     names = ["orders"]
-    lines = []
-    for index in range(draw(st.integers(2, 4))):
+    chains: list[list[str]] = []
+    bodies: list[list[str]] = [[]]
+    for index in range(draw(st.integers(1, 3))):
+        if index and draw(st.booleans()) and len(bodies) == 1:
+            bodies.append([])
+            names = ["orders"]
         source = draw(st.sampled_from(names))
-        chain = draw(st.lists(stage, min_size=1, max_size=4))
+        known = st.sampled_from(chains) if chains else st.nothing()
+        chain = draw(st.lists(stage, min_size=1, max_size=2) | known)
+        chains.append(chain)
         name = f"t{index}"
-        lines += [f"  {source}", *(f"    | {s}" for s in chain), f"    > {name}", ""]
+        bodies[-1] += [f"  {source}", *(f"    | {s}" for s in chain), f"    > {name}", ""]
         names.append(name)
-    body = "\n".join(lines)
+    trap = draw(st.sampled_from(("", "", " ? park")))
+    limit = draw(st.integers(0, 5))
+    source = draw(st.sampled_from((*SOURCES, SOURCES[-1])))
+    workflows = "\n".join(
+        _workflow(name, trap if name == "V" else "", source, limit, body)
+        for name, body in zip("WV", bodies, strict=False)
+    )
     return f"""import "shop" shop
 
 step sizes = io.csv {{ path: "sizes.csv" }}
@@ -201,12 +309,14 @@ handler park {{
     | io.csv {{ path: "parked.csv" }}
 }}
 
-workflow W {{
-  io.parquet {{ path: "orders.parquet" }}
-    > orders
+{workflows}"""
 
-{body}}}
-"""
+
+def _workflow(name: str, trap: str, source: str, limit: int, body: Sequence[str]) -> str:
+    """A workflow over all orders, with those of `OTHERS` that it joins."""
+    lines = "\n".join(body)
+    others = [text.format(limit=limit) for other, text in MADE.items() if f"={other} " in lines]
+    return "\n".join([f"workflow {name}{trap} {{", f"  {source}\n    > orders\n", *others, f"{lines}}}\n"])
 
 
 @st.composite
@@ -239,28 +349,47 @@ def test_optimized_is_unoptimized_and_batches_do_not_matter(
         folder = Path(name)
         (folder / "heddle.toml").write_text('[plugins]\n"shop" = "shop.py"\n')
         (folder / "shop.py").write_text(shop)
-        (folder / "sizes.csv").write_text("kind,size\na,1\nb,2\nb,3\n")
-        columns = list(zip(*data, strict=True)) or [(), (), ()]
+        (folder / "sizes.csv").write_text("kind,size\na,1\nb,2\nb,3\n,4\na,7\n")
+        columns = zip(*data, strict=True)
         schema = pa.schema([("id", pa.int64()), ("kind", pa.string()), ("price", pa.float64())])
-        table = pa.Table.from_arrays(
-            [pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)], schema=schema
-        )
+        table = pa.table([pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)], schema=schema)
         pq.write_table(table, folder / "orders.parquet", row_group_size=16)
+        pa.csv.write_csv(table, folder / "orders.csv")
         (folder / "program.he").write_text(text)
-        outputs = [f"t{i}" for i in range(text.count("    > t"))]
-        plain, parked = _ran(folder, outputs, optimize=False, batch_rows=1000)
-        fast, fast_parked = _ran(folder, outputs, optimize=True, batch_rows=batch_rows)
-        assert plain.result.status in {"succeeded", "handled"}, plain.result.error
-        assert fast.result.status == plain.result.status, fast.result.error
-        assert fast_parked == parked
-        for output in outputs:
-            assert canonical(fast.outputs[output]) == canonical(plain.outputs[output]), output
+        with Engine.open(folder / "program.he", environ={}) as engine:
+            program = engine.check().program
+            assert program is not None
+            plain = _ran(
+                engine, program, folder, RunOptions(optimize=False, batch_rows=1000, engine="datafusion")
+            )
+            fast = _ran(engine, program, folder, RunOptions(batch_rows=batch_rows))
+        assert plain.status in {"succeeded", "handled"}, plain.error
+        assert fast.status == plain.status, fast.error
+        assert fast.parked == plain.parked
+        for output, found in plain.outputs.items():
+            assert canonical(fast.outputs[output]) == canonical(found), output
 
 
-def _ran(folder: Path, outputs: Sequence[str], *, optimize: bool, batch_rows: int) -> tuple[Ran, list[str]]:
-    """A run, and the lines that its handler wrote, in any order."""
-    ran = run(folder / "program.he", outputs, optimize=optimize, batch_rows=batch_rows, inline=True)
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`parked` are the lines that the handler wrote, in any order."""
+
+    status: str
+    error: object
+    outputs: dict[str, pa.Table]
+    parked: list[str]
+
+
+def _ran(engine: Engine, program: TypedProgram, folder: Path, options: RunOptions) -> Answer:
+    names = [o.name for w in program.workflows.values() for o in w.outputs if o.name.startswith("t")]
+    files = {name: folder / f"{name}.arrow" for name in names}
+    wanted = replace(options, inline=True, outputs={name: str(file) for name, file in files.items()})
+    streams = Streams(io.StringIO(), io.StringIO())
+    result = engine.run(program, wanted, lambda event: None, CancelToken(), streams)
+    outputs = {name: feather.read_table(file) for name, file in files.items() if file.exists()}
+    for file in files.values():
+        file.unlink(missing_ok=True)
     parked = folder / "parked.csv"
     lines = sorted(parked.read_text().splitlines()) if parked.exists() else []
     parked.unlink(missing_ok=True)
-    return ran, lines
+    return Answer(result.status, result.error, outputs, lines)

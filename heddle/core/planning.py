@@ -1,25 +1,57 @@
-"""Types of SQL, asked of DataFusion: tables without rows are registered, the SQL is planned, never run."""
+"""DataFusion asked what it makes of a query: over tables without rows, planned and never run.
+
+It raises bare `Exception` with a text; `planning` is the door that all who ask go through.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
-from datafusion import SessionConfig, SessionContext
 
-from heddle.core.deep_stack import on_deep_stack
-from heddle.frontend.prql.native import STACK_BYTES
+if TYPE_CHECKING:
+    from datafusion import SessionContext
+
+
+FOOTER_BYTES: Final = 64 << 10
+"""What is read of a Parquet file at first, from its end. DataFusion keeps that for each file; by default it
+is half a megabyte."""
+
+FOOTER_SETTING: Final = ("datafusion.execution.parquet.metadata_size_hint", str(FOOTER_BYTES))
 
 
 class PlanFailure(Exception):
     """DataFusion does not plan a query; the message is its own text."""
 
 
+@contextmanager
+def planning() -> Iterator[None]:
+    """Raises `PlanFailure` for what DataFusion raises."""
+    try:
+        yield
+    except Exception as error:  # DataFusion raises no narrower type
+        raise PlanFailure(str(error)) from error
+
+
+def define(context: SessionContext, table: str, schema: pa.Schema) -> None:
+    """Make a table without rows."""
+    nothing = pa.RecordBatch.from_arrays([pa.nulls(0, field.type) for field in schema], schema=schema)
+    context.register_record_batches(quoted(table), [[nothing]])
+
+
+def quoted(name: str) -> str:
+    """An identifier in SQL, whatever it holds."""
+    return '"' + name.replace('"', '""') + '"'
+
+
 class TypePlanner:
-    """Plans SQL over tables of which only the schemas are known."""
+    """Types of SQL over tables of which only the schemas are known."""
 
     def __init__(self) -> None:
+        from datafusion import SessionConfig, SessionContext
+
         # Without optimizer passes a plan is only analysed: operands are checked and get their final types.
         config = SessionConfig().with_information_schema(False).set("datafusion.optimizer.max_passes", "0")
         self._context = SessionContext(config)
@@ -31,13 +63,11 @@ class TypePlanner:
     def forget(self, table: str) -> None:
         if table in self._known:
             self._known.remove(table)
-            self._context.deregister_table(_quoted(table))
+            self._context.deregister_table(quoted(table))
 
     def define(self, table: str, schema: pa.Schema) -> None:
         self.forget(table)
-        columns = [pa.array([], field.type) for field in schema]
-        batch = pa.RecordBatch.from_arrays(columns, schema=schema)
-        self._context.register_record_batches(_quoted(table), [[batch]])
+        define(self._context, table, schema)
         self._known.add(table)
 
     @contextmanager
@@ -53,24 +83,6 @@ class TypePlanner:
 
     def schema(self, sql: str) -> pa.Schema:
         """Raises `PlanFailure`."""
-        try:
+        with planning():
             analysed = self._context.sql(sql).optimized_logical_plan()
             return self._context.create_dataframe_from_logical_plan(analysed).schema()
-        except Exception as error:  # DataFusion raises no narrower type
-            raise PlanFailure(str(error)) from error
-
-
-def schema_of(sql: str, inputs: Mapping[str, pa.Schema]) -> pa.Schema:
-    """The schema of a query whose inputs have become known. Raises `PlanFailure`."""
-
-    def plan() -> pa.Schema:
-        planner = TypePlanner()
-        for table, schema in inputs.items():
-            planner.define(table, schema)
-        return planner.schema(sql)
-
-    return on_deep_stack(plan, STACK_BYTES)
-
-
-def _quoted(table: str) -> str:
-    return '"' + table.replace('"', '""') + '"'
