@@ -24,6 +24,7 @@ from benchmarks.harness import Side, interleaved, timed
 from benchmarks.programs import CheckedProgram, project
 from benchmarks.sheet import Goal, Sheet, arguments, picked, spread
 from heddle.engine import CheckResult, Engine, RunOptions
+from heddle.program_cache import PROGRAMS
 from tpch_bench.answers import QUERIES, Query
 from tpch_bench.data import TABLES, tables
 
@@ -136,6 +137,7 @@ def _planning(sheet: Sheet, queries: Sequence[Query], scale: float, repeats: int
     programs = [CheckedProgram.of_file(query.program, paths) for query in queries]
 
     def heddle() -> None:
+        PROGRAMS.clear()
         for checked in programs:
             checked.engine.explain(checked.program, RunOptions(engine="datafusion"))
 

@@ -1,6 +1,7 @@
 """Cold start: from the start of a process to the first row on stdout, `heddle run hello.he` against a script.
 
-The script imports pyarrow, datafusion and prqlc and runs the same query. Both run in `.venv-bench`,
+The script imports pyarrow, datafusion and prqlc and runs the same query. Heddle compiles the program each
+time; beside it stands a run that finds the program compiled by an earlier one. All run in `.venv-bench`,
 an environment of this checkout without pandas, since `import datafusion` takes several times as long
 where pandas is installed. The environment is made at the first use.
 """
@@ -17,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.harness import ROOT, Comparison, Side, compare
+from benchmarks.harness import ROOT, Comparison, Side, interleaved
 
 ENVIRONMENT = ROOT / ".venv-bench"
 PYTHON = ENVIRONMENT / "bin" / "python"
@@ -57,24 +58,44 @@ class NotComparable(Exception):
     """The comparison would not be fair; the text says why and what to do."""
 
 
-def measure(repeats: int) -> Comparison:
-    """Raises `NotComparable` when pandas can be imported in the environment."""
-    with sides() as (heddle, by_hand):
-        return compare("hello, cold to first row", heddle, by_hand, repeats=repeats)
+def measure(repeats: int) -> tuple[Comparison, Comparison]:
+    """Compiled each time, and compiled before, each against the script. Raises `NotComparable` when pandas
+    can be imported in the environment."""
+    with sides() as (heddle, by_hand), compiled_before() as known:
+        seconds = interleaved({"heddle": heddle, "known": known, "by hand": by_hand}, repeats=repeats)
+    return (
+        Comparison("hello, cold to first row", seconds["heddle"], seconds["by hand"]),
+        Comparison("the same, compiled before", seconds["known"], seconds["by hand"]),
+    )
+
+
+@contextmanager
+def compiled_before() -> Iterator[Side]:
+    """Heddle's, with a cache folder of its own, which the first run fills."""
+    _ensure_environment()
+    with tempfile.TemporaryDirectory() as scratch:
+        program = Path(scratch, "hello.he")
+        program.write_text(PROGRAM)
+        yield first_row(_run(program), {"HEDDLE_PROGRAM_CACHE": "on", "XDG_CACHE_HOME": scratch})
 
 
 @contextmanager
 def sides() -> Iterator[tuple[Side, Side]]:
-    """Heddle's and the one by hand. Raises `NotComparable` when pandas can be imported in the environment."""
+    """Heddle's, which compiles the program each time, and the one by hand. Raises `NotComparable` when pandas
+    can be imported in the environment."""
     _ensure_environment()
     with tempfile.TemporaryDirectory() as scratch:
         program, script = Path(scratch, "hello.he"), Path(scratch, "by_hand.py")
         program.write_text(PROGRAM)
         script.write_text(SCRIPT)
         yield (
-            first_row([str(ENVIRONMENT / "bin" / "heddle"), "run", str(program)]),
+            first_row(_run(program), {"HEDDLE_PROGRAM_CACHE": "off"}),
             first_row([str(PYTHON), str(script)]),
         )
+
+
+def _run(program: Path) -> list[str]:
+    return [str(ENVIRONMENT / "bin" / "heddle"), "run", str(program)]
 
 
 def first_row(command: Sequence[str], environ: Mapping[str, str] | None = None) -> Side:

@@ -1,13 +1,14 @@
 """The project's catalog: import paths -> modules, and the columns of what only its settings can tell.
 
 `ProjectCatalog` implements the checker's `Catalog` over a project's folder, the installed plugins, files
-and `heddle.lock`. Of services it asks only the gateways of plugins on other hosts; what cannot be known
-offline is an open row and a warning.
+and `heddle.lock`, and notes what it looked at. Of services it asks only the gateways of plugins on other
+hosts; what cannot be known offline is an open row and a warning.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import field, replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from heddle.diagnostics import Severity, did_you_mean
 from heddle.frontend.catalog import CatalogProblem
 from heddle.frontend.typed import ConfigData, EnvRef, ParamRef, SecretRef
 from heddle.paths import shown_path
+from heddle.program_cache import LookedAt
 from heddle.std.signatures import STD_MODULES
 
 if TYPE_CHECKING:
@@ -43,12 +45,13 @@ LOAD_CODES: Mapping[str, str] = {
 
 @record(slots=True, eq=False)
 class ProjectCatalog:
-    """What one program can import. Modules and files are looked at once."""
+    """What one program can import. Modules and files are looked at once; `looked_at` says which."""
 
     project: Project
     program_path: Path
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     notify: Callable[[str], None] = field(default=lambda line: None)
+    looked_at: LookedAt = field(default_factory=LookedAt)
     _modules: dict[str, ModuleSignature | CatalogProblem] = field(default_factory=dict, init=False)
     _lock: LockFile | None = field(default=None, init=False)
 
@@ -96,7 +99,7 @@ class ProjectCatalog:
 
         try:
             if kind == "fhub":
-                return _connector(path, rest)
+                return self._connector(path, rest)
             if kind in (".", ".."):
                 return self._local(path, [self.folder / path])
             if kind == "local" and rest:
@@ -107,14 +110,14 @@ class ProjectCatalog:
 
     def _local(self, path: str, places: list[Path]) -> ModuleSignature | CatalogProblem:
         places = list(dict.fromkeys(place.resolve() for place in places))
-        from heddle.sdk.loader import load_module
-
         for place in places:
+            self.looked_at.files(place / PROJECT_FILE)
             if (place / PROJECT_FILE).is_file():
                 return self._project(path, place)
             for file in (place.with_name(place.name.removesuffix(".py") + ".py"), place / "__init__.py"):
+                self.looked_at.files(file)
                 if file.is_file():
-                    return load_module(file, path, roots=(self.project.root,)).signature
+                    return self._file(path, file)
         near = [f"{path.rpartition('/')[0]}/{name}" for place in places for name in _modules_in(place.parent)]
         looked = [shown_path(place.with_name(place.name.removesuffix(".py") + ".py")) for place in places]
         return _missing(path, looked, near)
@@ -126,12 +129,10 @@ class ProjectCatalog:
             return self._remote_plugin(path)
         from importlib.metadata import entry_points
 
+        self.looked_at.files(*(Path(folder) for folder in sys.path if folder))
         installed = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
         if path in installed:
-            from heddle.sdk.loader import load_installed
-
-            module_name = installed[path].value.partition(":")[0]
-            return load_installed(module_name, path, namespace=path).signature
+            return self._installed(path, installed[path].value.partition(":")[0])
         known = [
             *self.project.plugins,
             *self.project.remote_plugins,
@@ -151,6 +152,7 @@ class ProjectCatalog:
         return _missing(path, ["[plugins] of heddle.toml", "the installed plugins"], known)
 
     def _listed_plugin(self, path: str, place: Path) -> ModuleSignature | CatalogProblem:
+        self.looked_at.files(place / PROJECT_FILE, place)
         if (place / PROJECT_FILE).is_file():
             return self._project(path, place)
         file = place / "__init__.py" if place.is_dir() else place
@@ -161,15 +163,34 @@ class ProjectCatalog:
                 f'the plugin "{path}" is not where heddle.toml says: there is no {shown_path(file)}',
                 "correct its path under [plugins]; paths there start at heddle.toml's folder",
             )
-        from heddle.sdk.loader import load_module
+        return self._file(path, file, namespace=path)
 
-        return load_module(file, path, namespace=path, roots=(self.project.root,)).signature
+    def _connector(self, path: str, name: str) -> ModuleSignature | CatalogProblem:
+        if name not in connectors():
+            near = [f"fhub/{n}" for n in connectors()]
+            return _missing(path, ["the connectors that come with Heddle"], near)
+        return self._installed(path, f"fhub.{name}")
+
+    def _file(self, path: str, file: Path, *, namespace: str | None = None) -> ModuleSignature:
+        from heddle.sdk.loader import load_code, read_code
+
+        code = read_code(file, (self.project.root,))
+        self.looked_at.code(code.states)
+        return load_code(code, path, namespace=namespace).signature
+
+    def _installed(self, path: str, module_name: str) -> ModuleSignature:
+        from heddle.sdk.loader import installed_states, load_installed
+
+        signature = load_installed(module_name, path, namespace=path).signature
+        self.looked_at.code(installed_states(module_name))
+        return signature
 
     def _project(self, path: str, place: Path) -> ModuleSignature | CatalogProblem:
         """A plugin project of any language: its process says what it offers."""
         from heddle.udf_bridge.describing import describe_project
         from heddle.udf_bridge.project import ProjectError
 
+        self.looked_at.complete = False
         try:
             return describe_project(place, path, self.environ, self.notify)
         except ProjectError as error:
@@ -182,6 +203,7 @@ class ProjectCatalog:
         from heddle.udf_bridge.describing import GatewayUnknownError, describe_gateway
         from heddle.udf_bridge.transport import StepFailure
 
+        self.looked_at.complete = False
         url, folder = self.project.remote_plugins[path].url, self.project.state_folder
         address: GatewayAddress | StepFailure
         try:
@@ -213,6 +235,7 @@ class ProjectCatalog:
                 unknown[0],
             )
         values: dict[str, ConfigValue] = {k: _plain(v) for k, v in plain.items()}
+        self.looked_at.reader(step, values, self.folder)
         try:
             return row_of_schema(describe(step, values, self.folder)), None
         except ReaderError as error:
@@ -232,6 +255,7 @@ class ProjectCatalog:
         from heddle.lockfile import FILE_NAME, LockFile
 
         if self._lock is None:
+            self.looked_at.files(self.project.root / FILE_NAME)
             self._lock = LockFile.read(self.project.root)
         if self._lock.problem is not None:
             return OPEN_ROW, CatalogProblem("HD0411", "warning", *self._lock.problem)
@@ -255,14 +279,6 @@ def connectors() -> list[str]:
     import fhub
 
     return sorted(m.name for m in iter_modules(fhub.__path__) if m.ispkg)
-
-
-def _connector(path: str, name: str) -> ModuleSignature | CatalogProblem:
-    if name not in connectors():
-        return _missing(path, ["the connectors that come with Heddle"], [f"fhub/{n}" for n in connectors()])
-    from heddle.sdk.loader import load_installed
-
-    return load_installed(f"fhub.{name}", path, namespace=path).signature
 
 
 def _modules_in(folder: Path) -> Iterator[str]:

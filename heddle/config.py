@@ -74,6 +74,7 @@ class Project:
     profile: Profile | None = None
     given: Mapping[str, str] = field(default_factory=dict)
     memory_bytes: int | None = None
+    memo_bytes: int | None = None
     state_folder: Path = Path(STATE_FOLDER)
     policy: ast.DictValue | None = None
     secrets: SecretSettings = SecretSettings()

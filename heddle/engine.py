@@ -9,26 +9,29 @@ import os
 import random
 import tempfile
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self, TypeAlias
+from typing import TYPE_CHECKING, Final, Self
 
-from heddle.config import Project, default_policy, load_project
+from heddle.compiling import CheckResult, Compiler, Notify
+from heddle.config import Project, load_project
 from heddle.core.record import record
-from heddle.diagnostics import Diagnostic, Source, did_you_mean, has_errors
+from heddle.diagnostics import Diagnostic
 from heddle.errors import ProgramError, StageError, UsageError
 from heddle.physical.events import Listener, RunStatus
+from heddle.program_cache import store_is_on
 
 if TYPE_CHECKING:
     from heddle.core.signature import ModuleSignature
-    from heddle.frontend.prql.compiler import QueryCompiler
-    from heddle.frontend.typed import ConfigData, Handler, TypedProgram
+    from heddle.frontend.typed import TypedProgram
     from heddle.logical.explain import Explanation
-    from heddle.logical.lower import Goals
     from heddle.logical.plan import EngineChoice, LogicalPlan, Scan
     from heddle.physical.cancel import CancelToken
+    from heddle.physical.run_memo import RunMemo
+    from heddle.physical.shared_frames import SharedFrames
+    from heddle.program_store import ProgramStore
     from heddle.resolving import ResolvedConfigs
     from heddle.secrets import Masker
     from heddle.std.sinks import Streams
@@ -36,24 +39,10 @@ if TYPE_CHECKING:
     from heddle.udf_bridge.plugins import Plugins
     from heddle.udf_bridge.transport import StepTransport
 
-Notify: TypeAlias = Callable[[str], None]
-"""Takes a line for the user."""
+__all__ = ["BATCH_ROWS", "CheckResult", "Engine", "RunOptions", "RunResult"]
 
 BATCH_ROWS: Final = 65_536
 """Rows in a call of a row-wise step: large enough to amortize the call, small enough for the cache."""
-
-
-@record(frozen=True, slots=True)
-class CheckResult:
-    """`program` is None when the text has errors."""
-
-    source: Source
-    program: TypedProgram | None
-    diagnostics: tuple[Diagnostic, ...]
-
-    @property
-    def ok(self) -> bool:
-        return not has_errors(self.diagnostics)
 
 
 @record(frozen=True, slots=True)
@@ -62,7 +51,9 @@ class RunOptions:
     `Workflow.name`) to a file whose ending says the format. `limit` keeps the first rows of what is
     printed or written for an output. `optimize=False` runs every node by itself; `inline` runs the steps of
     Python modules in the engine's own process; `engine` is where queries run. With `check_steps` each
-    step is called by itself, and some calls are compared with what the step declares."""
+    step is called by itself, and some calls are compared with what the step declares. Runs of a process that
+    are under way at the same time compute once what they have in common, unless they are `alone`. Up to
+    `memo_bytes` of results of steps are kept on disk for later runs; with None the project says how much."""
 
     workflows: tuple[str, ...] = ()
     outputs: Mapping[str, str] = field(default_factory=dict)
@@ -73,6 +64,13 @@ class RunOptions:
     inline: bool = False
     check_steps: bool = False
     engine: EngineChoice = "auto"
+    alone: bool = False
+    memo_bytes: int | None = None
+
+    @property
+    def shares(self) -> bool:
+        """Whether the run may take results of others: one that compares results computes its own."""
+        return self.optimize and not self.check_steps and not self.alone
 
 
 @record(frozen=True, slots=True)
@@ -111,15 +109,16 @@ class Engine:
         environ: Mapping[str, str],
         notify: Notify,
         plugins: Plugins | None,
+        store: ProgramStore | None,
     ) -> None:
         from heddle.physical.runtime import prepare_runtime
 
         prepare_runtime()
         self._project = project
-        self._project_diagnostics = project_diagnostics
         self._path = path
         self._environ = environ
         self._notify = notify
+        self._compiler = Compiler(project, project_diagnostics, path, environ, notify, store)
         self._shared_plugins = plugins
         self._plugins_lock = threading.Lock()
         self._own_plugins: Plugins | None = None
@@ -131,7 +130,9 @@ class Engine:
         self.close()
 
     def close(self) -> None:
-        """End the processes of plugins that this engine started. More than once does no harm."""
+        """End the processes of plugins that this engine started, and keep the program for later processes
+        where that was asked for. More than once does no harm."""
+        self._compiler.keep()
         with self._plugins_lock:
             plugins, self._own_plugins = self._own_plugins, None
         if plugins is not None:
@@ -147,14 +148,23 @@ class Engine:
         environ: Mapping[str, str] = os.environ,
         notify: Notify = lambda line: None,
         plugins: Plugins | None = None,
+        stored: bool = False,
     ) -> Engine:
         """The engine for a program, under a profile of its project. Raises `UsageError`.
 
         `notify` is told of work that may take long before a run: building a plugin. `plugins` are those of
-        another engine of the same project, to share its processes; they stay open.
+        another engine of the same project, to share its processes; they stay open. With `stored` a program
+        that an earlier process checked is taken from the user's cache folder, and kept there on leaving.
         """
         project, diagnostics = load_project(path)
-        return cls(project.select(profile, params or {}), diagnostics, path, environ, notify, plugins)
+        store = None
+        # What a parameter is given may be meant for this run only.
+        if stored and not params and store_is_on(environ):
+            from heddle.program_store import ProgramStore
+
+            store = ProgramStore.of_user(environ)
+        project = project.select(profile, params or {})
+        return cls(project, diagnostics, path, environ, notify, plugins, store)
 
     @property
     def plugins(self) -> Plugins:
@@ -179,47 +189,25 @@ class Engine:
 
     def check(self, text: str | None = None, *, strict_layout: bool = False) -> CheckResult:
         """Read (unless `text` is given), parse and type the program."""
-        from heddle.frontend.parser import parse
-        from heddle.frontend.source import read_source
-
-        source = Source(str(self._path), text) if text is not None else read_source(self._path)
-        if isinstance(source, Diagnostic):
-            return CheckResult(source.source, None, (source,))
-        parsed = parse(source, strict_layout=strict_layout)
-        if has_errors(parsed.diagnostics) and not parsed.program.items:
-            return CheckResult(source, None, (*self._project_diagnostics, *parsed.diagnostics))
-        from heddle.catalog import ProjectCatalog
-        from heddle.frontend.checker import check
-
-        catalog = ProjectCatalog(self._project, self._path, self._environ, self._notify)
-        defaults, policy_diagnostics = default_policy(self._project)
-        outcome = check(
-            parsed.program, catalog, self._compiler, strict_layout=strict_layout, defaults=defaults
-        )
-        about_project = (*self._project_diagnostics, *policy_diagnostics)
-        found = (*about_project, *parsed.diagnostics, *outcome.diagnostics)
-        program = None if has_errors(found) else outcome.program
-        return CheckResult(source, program, tuple(sorted(found, key=lambda d: (d.source.path, d.span))))
+        return self._compiler.check(text, strict_layout=strict_layout)
 
     def plan(self, program: TypedProgram, options: RunOptions) -> LogicalPlan:
         """The optimized logical plan. Raises `UsageError` for an unknown workflow or output."""
-        from heddle.logical.lower import lower
-
-        return _rules(options)(lower(program, _goals(program, options)))
+        return self._compiler.plans(program, options)[0]
 
     def explain(self, program: TypedProgram, options: RunOptions) -> Explanation:
         """Raises `ProgramError` when something that the plan depends on has no value."""
-        from heddle.logical.lower import lower_handler
         from heddle.physical.describe import explain
+        from heddle.readiness import unbound
 
-        rules = _rules(options)
-        plan = self.plan(program, options)
-        handlers = {h.name: rules(lower_handler(program, h)) for h in _used_handlers(program, plan)}
-        _raise_if_errors(_unbound(program))
+        plan, handlers = self._compiler.plans(program, options)
+        _raise_if_errors(unbound(program))
         configs = self._resolve(program, [plan, *handlers.values()])
 
         def explained(of: LogicalPlan) -> Explanation:
+            memo = self._memo(of, options, configs) if of is plan else None
             of = self._on_engines(of, options, configs)
+            of = memo.marked(of) if memo is not None else of
             return explain(of, self._base, Path(tempfile.gettempdir()), configs, os.cpu_count() or 1)
 
         return replace(explained(plan), handlers={name: explained(p) for name, p in handlers.items()})
@@ -249,25 +237,21 @@ class Engine:
         streams: Streams,
     ) -> RunResult:
         """Run to the end. Raises `ProgramError` when something the run needs cannot be had."""
-        from heddle.logical.lower import lower_handler
-        from heddle.logical.rules.prune import prune
         from heddle.physical.environment import RunEnvironment
         from heddle.physical.executor import execute
         from heddle.physical.scratch import scratch_folder
 
-        rules = _rules(options)
-        plan = self.plan(program, options)
-        plans = [
-            plan,
-            *(prune(lower_handler(program, h)) for h in _used_handlers(program, plan)),
-        ]
-        _raise_if_errors([*_not_runnable(program, plans), *_unbound(program)])
+        plan, handlers = self._compiler.plans(program, options)
+        plans = [plan, *handlers.values()]
+        if program.parameters or _have_steps(plans):
+            from heddle.readiness import missing
+
+            _raise_if_errors(missing(program, plans))
         configs = self._resolve(program, plans)
         plan = self._on_engines(plan, options, configs)
-
-        def handler_rules(handler_plan: LogicalPlan) -> LogicalPlan:
-            return self._on_engines(rules(handler_plan), options, configs)
-
+        memo = self._memo(plan, options, configs)
+        plan = memo.marked(plan) if memo is not None else plan
+        handlers = {name: self._on_engines(p, options, configs) for name, p in handlers.items()}
         chance = random.Random()
         run_id = f"{chance.getrandbits(48):012x}"
         with scratch_folder(run_id, Path(tempfile.gettempdir())) as scratch:
@@ -287,8 +271,10 @@ class Engine:
                     batch_rows=options.batch_rows,
                     check_steps=options.check_steps,
                     chance=chance,
+                    shared_frames=_shared_frames(options),
+                    memo=memo,
                 )
-                outcome = execute(program, plan, env, handler_rules)
+                outcome = execute(program, plan, env, handlers)
             finally:
                 transport.close()
         return RunResult(run_id, outcome.status, outcome.rows, outcome.bytes_scanned, outcome.error)
@@ -309,7 +295,12 @@ class Engine:
             except ReaderError:
                 return False  # the run says what is wrong with the files
 
-        chosen, refusals = choose_engines(plan, options.engine, reads_itself)
+        def ascends(scan: Scan, column: str) -> bool:
+            from heddle.physical.estimates import FileEstimates
+
+            return FileEstimates(self._base).ascends(scan, column)
+
+        chosen, refusals = choose_engines(plan, options.engine, reads_itself, ascends)
         if refusals:
             raise UsageError(
                 f"{refusals[0].path} cannot run on duckdb: {refusals[0].reason}",
@@ -319,10 +310,9 @@ class Engine:
 
     def _transport(self, plans: Sequence[LogicalPlan], options: RunOptions) -> StepTransport:
         """How this run's steps are reached; a run without steps loads nothing for them."""
-        from heddle.logical.plan import Step
-        from heddle.udf_bridge.transport import NoTransport
+        if not _have_steps(plans):
+            from heddle.udf_bridge.transport import NoTransport
 
-        if not any(isinstance(op, Step) for plan in plans for op in plan.ops.values()):
             return NoTransport()
         return self.plugins.transport(
             inline=options.inline, holds_secret=lambda text: self.masker.mask(text) != text
@@ -344,15 +334,28 @@ class Engine:
         _raise_if_errors(configs.resolve(op for plan in plans for op in plan.ops.values()))
         return configs
 
-    @cached_property
-    def _compiler(self) -> QueryCompiler:
-        from heddle.frontend.prql.compiler import QueryCompiler
-
-        return QueryCompiler()
-
     @property
     def _base(self) -> Path:
         return self._path.resolve().parent
+
+    def _memo(self, plan: LogicalPlan, options: RunOptions, configs: ResolvedConfigs) -> RunMemo | None:
+        """None when nothing is kept between runs, or there is nothing to keep. Raises `UsageError`."""
+        from heddle.logical.plan import Step
+
+        given = options.memo_bytes if options.memo_bytes is not None else self._project.memo_bytes
+        if not given or not options.optimize or options.check_steps:
+            return None
+        if not any(isinstance(op, Step) for op in plan.ops.values()):
+            return None
+        from heddle.physical.environment import SystemClock
+        from heddle.physical.memo import Memo, memo_folder
+        from heddle.physical.run_memo import RunMemo
+
+        try:
+            memo = Memo(memo_folder(self._environ), given)
+        except OSError as error:
+            raise UsageError(f"the memo cannot be used: {error}", help="run with `--memo 0`") from error
+        return RunMemo(memo, plan, configs, self._base, SystemClock().now)
 
     def _memory(self, options: RunOptions) -> int:
         from heddle.physical.memory import default_budget_bytes
@@ -360,121 +363,18 @@ class Engine:
         return options.memory_bytes or self._project.memory_bytes or default_budget_bytes()
 
 
-def _rules(options: RunOptions) -> Callable[[LogicalPlan], LogicalPlan]:
-    from heddle.logical.rules import optimize, optimize_apart, unoptimized
+def _shared_frames(options: RunOptions) -> SharedFrames | None:
+    if not options.shares:
+        return None
+    from heddle.physical.shared_frames import FRAMES
 
-    if not options.optimize:
-        return unoptimized
-    return optimize_apart if options.check_steps else optimize
-
-
-def _goals(program: TypedProgram, options: RunOptions) -> Goals:
-    from heddle.logical.lower import Goals
-
-    for name in options.workflows:
-        if name not in program.workflows:
-            near = did_you_mean(name, tuple(program.workflows))
-            help = f"did you mean `{near}`?" if near else f"it has: {', '.join(program.workflows) or 'none'}"
-            raise UsageError(f"the program has no workflow `{name}`", help=help)
-    outputs = {_full_name(program, name): _file_sink(path) for name, path in options.outputs.items()}
-    return Goals(options.workflows, outputs, options.limit)
+    return FRAMES
 
 
-def _full_name(program: TypedProgram, name: str) -> str:
-    known = [f"{w.name}.{o.name}" for w in program.workflows.values() for o in w.outputs]
-    matches = [k for k in known if k == name or k.split(".", 1)[1] == name]
-    if len(matches) == 1:
-        return matches[0]
-    if matches:
-        raise UsageError(
-            f"`{name}` is an output of several workflows",
-            help=f"say which: {', '.join(matches)}",
-        )
-    near = did_you_mean(name, known + [k.split(".", 1)[1] for k in known])
-    help = f"did you mean `{near}`?" if near else f"it has: {', '.join(known) or 'none'}"
-    raise UsageError(f"the program has no output `{name}`", help=help)
-
-
-FILE_FORMATS: Final = {
-    ".parquet": "parquet",
-    ".csv": "csv",
-    ".jsonl": "json",
-    ".ndjson": "json",
-    ".json": "json",
-    ".arrow": "arrow",
-    ".feather": "arrow",
-}
-
-
-def _file_sink(path: str) -> tuple[str, Mapping[str, ConfigData]]:
-    """A `--output` path is relative to the working directory; its ending names the format."""
-    suffixes = [s for s in Path(path).suffixes if s not in {".gz", ".zst", ".bz2", ".xz"}]
-    step = FILE_FORMATS.get(suffixes[-1].lower()) if suffixes else None
-    if step is None:
-        raise UsageError(
-            f"`{path}` has no ending that says its format",
-            help=f"use one of: {', '.join(FILE_FORMATS)}",
-        )
-    return step, {"path": str(Path(path).absolute())}
-
-
-def _used_handlers(program: TypedProgram, plan: LogicalPlan) -> list[Handler]:
-    """The handlers that a failure of the plan can reach, a trap inside a handler included."""
-    from heddle.frontend.typed import QueryNode, StepNode
-    from heddle.logical.plan import Fragment, Sink, Step
-
-    names: set[str] = set()
-    for op in plan.ops.values():
-        if isinstance(op, Fragment | Sink | Step):
-            workflow = program.workflows.get(op.workflow)
-            names |= {t for t in (op.trap, workflow.trap if workflow else None) if t is not None}
-    waiting = list(names)
-    while waiting:
-        for node_id in program.handlers[waiting.pop()].nodes:
-            node = program.nodes[node_id]
-            trap = node.trap if isinstance(node, QueryNode | StepNode) else None
-            if trap is not None and trap not in names:
-                names.add(trap)
-                waiting.append(trap)
-    return [h for name, h in program.handlers.items() if name in names]
-
-
-def _not_runnable(program: TypedProgram, plans: Sequence[LogicalPlan]) -> list[Diagnostic]:
-    """Steps that have a signature but no body."""
+def _have_steps(plans: Sequence[LogicalPlan]) -> bool:
     from heddle.logical.plan import Step
 
-    calls = {
-        op.call.span: op.call
-        for plan in plans
-        for op in plan.ops.values()
-        if isinstance(op, Step) and not op.call.signature.runnable
-    }
-    return [
-        Diagnostic(
-            "HD0901",
-            "error",
-            f"`{call.callee}` is unsupported: `{call.module.path}` declares it, but it cannot run yet",
-            program.source,
-            span,
-            "the program can be checked and explained",
-        )
-        for span, call in calls.items()
-    ]
-
-
-def _unbound(program: TypedProgram) -> list[Diagnostic]:
-    return [
-        Diagnostic(
-            "HD0902",
-            "error",
-            f"the parameter `@{p.name}` has no value",
-            program.source,
-            p.span,
-            f"give it one: --param {p.name}=…",
-        )
-        for p in program.parameters.values()
-        if not p.bound
-    ]
+    return any(isinstance(op, Step) for plan in plans for op in plan.ops.values())
 
 
 def _raise_if_errors(diagnostics: list[Diagnostic]) -> None:

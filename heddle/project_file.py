@@ -59,10 +59,11 @@ class _ProjectReader:
         self.diagnostics: list[Diagnostic] = []
 
     def project(self, values: Mapping[str, object]) -> Project:
-        sections = ("project", "plugins", "profile", "memory", "state", "policy", "secrets")
+        sections = ("project", "plugins", "profile", "memory", "memo", "state", "policy", "secrets")
         top = self.table(values, (), sections)
         about = self.table(top.get("project", {}), ("project",), ("name", "namespace"))
         memory = self.table(top.get("memory", {}), ("memory",), ("budget",))
+        memo = self.table(top.get("memo", {}), ("memo",), ("size",))
         state = self.table(top.get("state", {}), ("state",), ("folder",))
         name = self.text(about, ("project", "name"), self.name, self.root.name)
         return Project(
@@ -73,6 +74,7 @@ class _ProjectReader:
             remote_plugins=self.remote_plugins(top.get("plugins", {})),
             profiles=self.profiles(top.get("profile", {})),
             memory_bytes=self.text(memory, ("memory", "budget"), self.size, None),
+            memo_bytes=self.text(memo, ("memo", "size"), self.size, None),
             state_folder=self.text(state, ("state", "folder"), self.path, self.root / STATE_FOLDER),
             policy=self.policy(top["policy"]) if "policy" in top else None,
             secrets=self.secrets(top.get("secrets", {})),

@@ -5,11 +5,12 @@ What cannot be had is a diagnostic at the program's own span, so nothing starts 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 
 from heddle.core.config import ConfigField, ConfigValue
 from heddle.diagnostics import Diagnostic, Source, Span
-from heddle.frontend.typed import ConfigData, TypedProgram
+from heddle.frontend.typed import ConfigData, ParamRef, SecretRef, TypedProgram
 from heddle.logical.plan import Op, OpId, Scan, Sink, Step
 from heddle.secrets import ConfigPlace, References, resolve_config
 from heddle.std.signatures import STD_MODULES
@@ -56,6 +57,28 @@ class ResolvedConfigs:
 
     def resources(self, op: Step) -> Mapping[str, ResourceBinding]:
         return {slot: self._resources[name] for slot, name in op.call.resources.items()}
+
+    def holds_secret(self, op: Scan | Step | Sink) -> bool:
+        """Whether a value of the config is a secret, or refers to one."""
+        config = op.call.config if isinstance(op, Step) else op.config
+        fields = op.call.signature.config if isinstance(op, Step) else _std_fields(op)
+        if any(field.secret and field.name in config for field in fields):
+            return True
+        text = json.dumps(self.config(op), default=str)
+        return self._refers_to_secret(dict(config)) or self.masked(text) != text
+
+    def _refers_to_secret(self, value: ConfigData) -> bool:
+        match value:
+            case SecretRef():
+                return True
+            case ParamRef(name):
+                return self._refers_to_secret(self._references.parameters[name])
+            case list():
+                return any(self._refers_to_secret(item) for item in value)
+            case dict():
+                return any(self._refers_to_secret(item) for item in value.values())
+            case _:
+                return False
 
     def masked(self, text: str) -> str:
         return self._references.masker.mask(text)

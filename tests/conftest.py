@@ -1,4 +1,5 @@
-"""Settings that hold for all tests: no colours, a fixed width, and Hypothesis without a clock."""
+"""Settings that hold for all tests: no colours, a fixed width, no programs kept on disk, and Hypothesis
+without a clock."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from hypothesis import settings
 
 os.environ["NO_COLOR"] = "1"
 os.environ["COLUMNS"] = "100"
+os.environ["HEDDLE_PROGRAM_CACHE"] = "off"
 
 # Two cores are shared by the workers, so an example may be slow without being wrong.
 settings.register_profile("heddle", deadline=None)

@@ -13,6 +13,8 @@ T = TypeVar("T")
 
 STACK_BYTES: Final = 64 << 20
 _STACK_LOCK = threading.Lock()
+_OWN = threading.local()
+"""`bytes`: the stack of the current thread, where `on_deep_stack` made it."""
 
 
 def deep_thread(target: Callable[[], None], name: str, stack_bytes: int = STACK_BYTES) -> threading.Thread:
@@ -28,11 +30,17 @@ def deep_thread(target: Callable[[], None], name: str, stack_bytes: int = STACK_
 
 
 def on_deep_stack(function: Callable[[], T], stack_bytes: int = STACK_BYTES) -> T:
-    """The function's result, computed on a thread of its own; what it raises is raised here."""
+    """The function's result, computed on a thread of its own; what it raises is raised here.
+
+    On such a thread, with a stack as deep, it is computed at once.
+    """
+    if getattr(_OWN, "bytes", 0) >= stack_bytes:
+        return function()
     results: list[T] = []
     failures: list[BaseException] = []
 
     def run() -> None:
+        _OWN.bytes = stack_bytes
         try:
             results.append(function())
         except BaseException as error:  # handed on to the caller's thread below

@@ -13,6 +13,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field
 from inspect import get_annotations
+from operator import attrgetter
 from threading import RLock
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
@@ -59,7 +60,7 @@ def _with_slots(cls: type, methods: Mapping[str, object]) -> type:
             "__dataclass_fields__": _AtFirstUse(lambda: _standard(cls).__dataclass_fields__),
             "__dataclass_params__": _AtFirstUse(lambda: _standard(cls).__dataclass_params__),
             "_given": given,
-            "_compared": tuple(name for name in given if name not in fields or fields[name].compare),
+            "_compared": _compared([n for n in given if n not in fields or fields[n].compare]),
         },
     )
 
@@ -117,16 +118,19 @@ def _standard(cls: type) -> Any:
     return cls
 
 
-def _values(self: Any) -> tuple[object, ...]:
-    return tuple(getattr(self, name) for name in self._compared)
+def _compared(names: list[str]) -> Callable[[object], object]:
+    """Gives what is compared of a record."""
+    return attrgetter(*names) if names else staticmethod(lambda record: ())
 
 
-def _equal(self: object, other: object) -> bool:
-    return self is other or (other.__class__ is self.__class__ and _values(self) == _values(other))
+def _equal(self: Any, other: Any) -> bool:
+    if self is other:
+        return True
+    return other.__class__ is self.__class__ and bool(self._compared(self) == self._compared(other))
 
 
-def _hash(self: object) -> int:
-    return hash((self.__class__, _values(self)))
+def _hash(self: Any) -> int:
+    return hash((self.__class__, self._compared(self)))
 
 
 def _represent(self: Any) -> str:

@@ -13,7 +13,6 @@ from heddle.diagnostics import Fix, Span
 from heddle.frontend import ast
 from heddle.frontend.cursor import ITEM_KEYWORDS, Cursor, SyntaxFailure, describe
 from heddle.frontend.parser_calls import parse_call
-from heddle.frontend.parser_headers import parse_params, parse_triggers
 from heddle.frontend.parser_stages import parse_suffixes
 from heddle.frontend.parser_statements import parse_statements
 from heddle.frontend.parser_values import parse_dict, parse_string
@@ -261,8 +260,12 @@ def _parse_workflow(c: Cursor, doc: str | None, docs: Docs, declared: list[ast.I
     name = _parse_block_name(c, "the name of the workflow", example, declared)
     try:
         if c.token.kind == "(":
+            from heddle.frontend.parser_headers import parse_params
+
             params = parse_params(c)
         if c.token.kind == "name" and c.token.text == "on":
+            from heddle.frontend.parser_headers import parse_triggers
+
             triggers = parse_triggers(c)
         trap, policy = parse_suffixes(c)
     except SyntaxFailure:

@@ -60,14 +60,15 @@ class Properties:
 
 @record(frozen=True, slots=True)
 class StepFunction:
-    """A step that can be called: `arguments` are its parameters in order, with what each takes.
+    """A step that can be called: `arguments` are what its parameters take, in order, with the names of those
+    that are given by name.
 
     `call` is None for a step that is declared without a body.
     """
 
     signature: StepSignature
     call: Callable[..., object] | None
-    arguments: tuple[tuple[Role, inspect.Parameter], ...] = ()
+    arguments: tuple[tuple[Role, str | None], ...] = ()
     config_class: Any = None
     input_class: type[Table] = Table
     infer: Infer | None = None
@@ -86,11 +87,11 @@ class StepFunction:
         given: dict[Role, object] = {"config": config, "input": table, "context": context}
         positional: list[object] = []
         named: dict[str, object] = {}
-        for role, parameter in self.arguments:
-            if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
-                named[parameter.name] = given[role]
-            else:
+        for role, name in self.arguments:
+            if name is None:
                 positional.append(given[role])
+            else:
+                named[name] = given[role]
         return self.call(*positional, **named)
 
 
@@ -143,7 +144,9 @@ def bind_step(
     signature = with_properties(signature, properties, where)
     if infer is not None:
         check_infer(infer, signature, where)
-    return StepFunction(signature, function, arguments, config_class, input_class, infer)
+    by_name = inspect.Parameter.KEYWORD_ONLY
+    taken = tuple((role, p.name if p.kind is by_name else None) for role, p in arguments)
+    return StepFunction(signature, function, taken, config_class, input_class, infer)
 
 
 def bind_resource(function: Callable[..., object], name: str) -> ResourceFunction:

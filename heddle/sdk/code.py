@@ -12,7 +12,9 @@ import builtins
 import hashlib
 import importlib
 import linecache
+import os
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import field
 from importlib.abc import MetaPathFinder
@@ -22,10 +24,22 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
+from heddle.core.file_state import (
+    FileState,
+    States,
+    last_changes_ns,
+    state_of,
+    still_hold,
+    will_show_changes,
+)
 from heddle.core.record import record
 
 PACKAGE_PREFIX = "heddle_code_"
 FILES_MAX = 2_000
+CLOSURES_MAX = 256
+_CLOSURES: dict[tuple[Path, tuple[Path, ...]], Code] = {}
+"""By file and roots, the longest unused first."""
+_CLOSURES_LOCK = threading.Lock()
 _CODE = "__heddle_code__"
 """The attribute of a private package that holds its `Code`."""
 
@@ -35,13 +49,15 @@ class Code:
     """A file to run with the project files that it imports, and the hash over all of them.
 
     `roots` are the folders whose modules it may import by their plain names, nearest first. `contents` are
-    the files as they were read, by path, in the order of the hash.
+    the files as they were read, by path, in the order of the hash. `states` are those of all files and
+    folders that were looked at, also of those that are not there: while they hold, the code is the same.
     """
 
     path: Path
     roots: tuple[Path, ...]
     contents: Mapping[Path, bytes] = field(compare=False, repr=False)
     hash: str
+    states: States = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -76,20 +92,63 @@ def _module_of(path: Path, code_hash: str) -> str:
 
 
 def closure_of(path: Path, roots: Sequence[Path]) -> Code:
-    """The file and every file below `roots` that it may import, however deep. Raises `OSError`."""
+    """The file and every file below `roots` that it may import, however deep. Raises `OSError`.
+
+    It is read once in a process, and again when one of the files has changed or one that was missed is there.
+    """
     path = path.resolve()
     folder = path.parent.parent if path.name == "__init__.py" else path.parent
     folders = tuple(dict.fromkeys([folder, *(root.resolve() for root in roots)]))
+    with _CLOSURES_LOCK:
+        known = _CLOSURES.pop((path, folders), None)
+        if known is not None and still_hold(known.states):
+            _CLOSURES[path, folders] = known
+            return known
+    code = _read_closure(path, folders)
+    if not will_show_changes(last_changes_ns(code.states)):
+        return code
+    with _CLOSURES_LOCK:
+        _CLOSURES[path, folders] = code
+        while len(_CLOSURES) > CLOSURES_MAX:
+            del _CLOSURES[next(iter(_CLOSURES))]
+    return code
+
+
+def _read_closure(path: Path, folders: tuple[Path, ...]) -> Code:
+    look = _Look()
     contents: dict[Path, bytes] = {}
-    waiting = [path, *(_python_files(path.parent) if path.name == "__init__.py" else ())]
+    waiting = [path, *(look.python_files(path.parent) if path.name == "__init__.py" else ())]
     while waiting and len(contents) < FILES_MAX:
         file = waiting.pop()
         if file in contents:
             continue
+        look.is_file(file)
         contents[file] = file.read_bytes()
-        waiting += _imported(contents[file], file, folders)
+        waiting += _imported(contents[file], file, folders, look)
     ordered = {file: contents[file] for file in sorted(contents)}
-    return Code(path, folders, ordered, hash_of(ordered))
+    return Code(path, folders, ordered, hash_of(ordered), look.states)
+
+
+class _Look:
+    """Files and folders looked for, with the state of each from before it was read."""
+
+    def __init__(self) -> None:
+        self.states: dict[str, FileState | None] = {}
+
+    def is_file(self, path: Path) -> bool:
+        name = str(path)
+        if name not in self.states:
+            self.states[name] = state_of(name)
+        return self.states[name] is not None and path.is_file()
+
+    def python_files(self, folder: Path) -> list[Path]:
+        """All below the folder."""
+        found: list[Path] = []
+        for place, folders, files in os.walk(folder):
+            self.states[place] = state_of(place)
+            folders[:] = [name for name in folders if name != "__pycache__"]
+            found += [Path(place, name) for name in files if name.endswith(".py")]
+        return found
 
 
 def hash_of(contents: Mapping[Path, bytes]) -> str:
@@ -194,14 +253,17 @@ def _code_of(module: str) -> Code:
     return code
 
 
-def _find(top: str, roots: Sequence[Path], contents: Mapping[Path, bytes]) -> Path | None:
+def _find(
+    top: str, roots: Sequence[Path], contents: Mapping[Path, bytes], look: _Look | None = None
+) -> Path | None:
     """The project file that the top-level name means: one that was read, else one that is there now."""
     candidates = [place for root in roots for place in (root / f"{top}.py", root / top / "__init__.py")]
     known = next((c for c in candidates if c in contents), None)
-    return known or next((c for c in candidates if c.is_file()), None)
+    is_file = look.is_file if look is not None else Path.is_file
+    return known or next((c for c in candidates if is_file(c)), None)
 
 
-def _imported(content: bytes, file: Path, roots: Sequence[Path]) -> Iterator[Path]:
+def _imported(content: bytes, file: Path, roots: Sequence[Path], look: _Look) -> Iterator[Path]:
     try:
         tree = ast.parse(content)
     except (SyntaxError, ValueError):
@@ -210,35 +272,31 @@ def _imported(content: bytes, file: Path, roots: Sequence[Path]) -> Iterator[Pat
         match node:
             case ast.Import(names=names):
                 for alias in names:
-                    yield from _files_of(alias.name.split("."), roots)
+                    yield from _files_of(alias.name.split("."), roots, look)
             case ast.ImportFrom(module=module, names=names, level=0) if module:
-                yield from _files_of(module.split("."), roots)
+                yield from _files_of(module.split("."), roots, look)
                 for alias in names:
-                    yield from _files_of([*module.split("."), alias.name], roots)
+                    yield from _files_of([*module.split("."), alias.name], roots, look)
             case ast.ImportFrom(module=module, names=names, level=level):
                 start = file.parents[level - 1] if level <= len(file.parents) else file.parent
                 parts = module.split(".") if module else []
-                yield from _files_of(parts, [start])
+                yield from _files_of(parts, [start], look)
                 for alias in names:
-                    yield from _files_of([*parts, alias.name], [start])
+                    yield from _files_of([*parts, alias.name], [start], look)
 
 
-def _files_of(parts: Sequence[str], roots: Sequence[Path]) -> Iterator[Path]:
+def _files_of(parts: Sequence[str], roots: Sequence[Path], look: _Look) -> Iterator[Path]:
     """The files that importing the dotted name runs, packages included."""
     if not parts:
         return
-    found = _find(parts[0], roots, {})
+    found = _find(parts[0], roots, {}, look)
     if found is None:
         return
     yield found
     folder = found.parent
     for part in parts[1:]:
-        inner = _find(part, [folder], {})
+        inner = _find(part, [folder], {}, look)
         if inner is None or found.name != "__init__.py":
             return
         yield inner
         found, folder = inner, inner.parent
-
-
-def _python_files(folder: Path) -> list[Path]:
-    return [f for f in folder.rglob("*.py") if "__pycache__" not in f.parts]

@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Any, Literal
 
 from heddle.core.annotations import AnnotationError
+from heddle.core.file_state import States
 from heddle.core.signature import ModuleSignature
 from heddle.sdk.binding import (
     PluginError,
@@ -93,21 +94,27 @@ def load_installed(name: str, import_path: str, *, namespace: str | None = None)
     return _offered(module, path, closure_of(path, ()).hash, import_path, namespace, origin=name)
 
 
+def installed_states(name: str) -> States:
+    """What must stay as it is for the code of an installed module to be the same; it was loaded before."""
+    return closure_of(Path(sys.modules[name].__file__ or name), ()).states
+
+
 def module_of(module: ModuleType) -> LoadedModule:
     """What a module offers that was imported in the ordinary way, as tests do. Raises `LoadProblem`."""
     path = Path(vars(module).get("__file__") or module.__name__)
     return _offered(module, path, "", module.__name__, None)
 
 
-def loaded(signature: ModuleSignature) -> LoadedModule:
-    """The code of a signature: what this process loaded before, else loaded now. Raises `LoadProblem`."""
+def loaded(signature: ModuleSignature, roots: Sequence[Path] = ()) -> LoadedModule:
+    """The code of a signature: what this process loaded before, else loaded now. `roots` are further folders
+    whose modules it may import. Raises `LoadProblem`."""
     if not signature.origin.endswith(".py"):
         return load_installed(signature.origin, signature.path, namespace=signature.namespace)
     path = Path(signature.origin)
     module = executed(path, signature.code_hash)
     namespace = signature.namespace if signature.namespace != signature.path else None
     if module is None:
-        return load_module(path, signature.path, namespace=namespace)
+        return load_module(path, signature.path, namespace=namespace, roots=roots)
     return _offered(module, path, signature.code_hash, signature.path, namespace)
 
 

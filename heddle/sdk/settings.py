@@ -13,6 +13,8 @@ def checked_settings(
 ) -> dict[str, ConfigValue]:
     """All settings checked, defaults filled in. Raises `StepError` of the kind "config", which names the
     setting and never shows a value."""
+    if not fields and not values:
+        return {}
     known = {field.name for field in fields}
     others = {key: value for key, value in values.items() if key not in known}
     if others and not open:

@@ -28,6 +28,7 @@ from heddle.udf_bridge.transport import (
 )
 
 if TYPE_CHECKING:
+    from heddle.sdk.loader import LoadedModule
     from heddle.udf_bridge.address import GatewayAddress
     from heddle.udf_bridge.flight import Addresses, GatewayClients
     from heddle.udf_bridge.hosts import PluginHosts
@@ -134,6 +135,19 @@ class Plugins:
         except ProjectError as error:
             raise StepFailure(f"{error.message}; {error.help}", "PluginStartError", "") from error
 
+    def loaded(self, module: ModuleSignature) -> LoadedModule:
+        """The code of a Python module in this process. Raises `StepFailure`."""
+        from heddle.sdk.loader import LoadProblem, loaded
+
+        try:
+            found = loaded(module, self._roots)
+        except LoadProblem as problem:
+            message = f"{problem.place}: {problem.message}"
+            raise StepFailure(message, "PluginStartError", "") from problem
+        if module.origin.endswith(".py") and found.signature.code_hash != module.code_hash:
+            raise _changed(module)
+        return found
+
     def _bundle(self, module: ModuleSignature) -> Path | None:
         """A copy of a Python module's files as they were planned with, so that a later edit does not reach
         this run; None for an installed module."""
@@ -157,13 +171,14 @@ class Plugins:
                     f"the module {module.path} cannot be read: {error.strerror}", "PluginStartError", ""
                 ) from error
             if code.hash != module.code_hash:
-                raise StepFailure(
-                    f"{module.origin} was changed after the program was planned; run it again",
-                    "PluginStartError",
-                    "",
-                )
+                raise _changed(module)
             save_bundle(code, folder)
             return folder
+
+
+def _changed(module: ModuleSignature) -> StepFailure:
+    message = f"{module.origin} was changed after the program was planned; run it again"
+    return StepFailure(message, "PluginStartError", "")
 
 
 class RoutedTransport:
@@ -173,7 +188,7 @@ class RoutedTransport:
         self._plugins = plugins
         self._holds_secret = holds_secret
         self._inline_all = inline
-        self._inline = InlineTransport()
+        self._inline = InlineTransport(plugins.loaded)
         self._remote: StepTransport | None = None
         self._elsewhere: StepTransport | None = None
         self._lock = threading.Lock()

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 import pyarrow as pa
 
 from heddle.core.config import ConfigValue
-from heddle.core.link import Link
 from heddle.core.record import record
-from heddle.core.report import StepReport
 from heddle.core.signature import ModuleSignature, StepSignature
 
 if TYPE_CHECKING:
+    from heddle.core.link import Link
+    from heddle.core.report import StepReport
     from heddle.core.step import RejectedRows
 
 
@@ -108,7 +108,7 @@ class PluginStopped:
     reason: str
 
 
-Report: TypeAlias = StepReport | CallsMerged | PluginOutput | PluginStarted | PluginStopped
+Report: TypeAlias = "StepReport | CallsMerged | PluginOutput | PluginStarted | PluginStopped"
 Reporter: TypeAlias = Callable[[Report], None]
 """Called from any thread."""
 

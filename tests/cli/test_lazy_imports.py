@@ -58,7 +58,7 @@ def test_no_heavy_library_is_loaded(tmp_path: Path, arguments: list[str], code: 
     assert (ended, modules & HEAVY) == (code, set())
 
 
-MODULES_MAX = 125
+MODULES_MAX = 122
 PATTERNS_MAX = 10
 
 FOR_OTHER_PROGRAMS = {

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from heddle.core import Table
+from heddle.sdk.code import closure_of
 from heddle.sdk.loader import LoadedModule, LoadProblem, load_module, loaded
 
 STEP = "from heddle.core import Table\ndef f(input: Table) -> Table:\n    {body}\n"
@@ -31,6 +32,15 @@ def test_two_versions_live_side_by_side(tmp_path: Path) -> None:
     assert first.signature.code_hash != second.signature.code_hash
     assert answer(loaded(first.signature)) == 1
     assert answer(loaded(second.signature)) == 2
+
+
+def test_a_file_that_was_written_just_before_is_read_again(tmp_path: Path) -> None:
+    file = tmp_path / "values.py"
+    hashes = set()
+    for number in range(100, 200):
+        file.write_text(f"VALUE = {number}\n")
+        hashes.add(closure_of(file, ()).hash)
+    assert len(hashes) == 100
 
 
 def test_the_same_content_runs_once(tmp_path: Path) -> None:

@@ -19,7 +19,6 @@ from heddle.frontend.checker.declarations import Declarations
 from heddle.frontend.checker.policies import Written
 from heddle.frontend.checker.report import Report, circle
 from heddle.frontend.checker.resources import Resources
-from heddle.frontend.checker.unknown import unknown_module, unknown_name, unknown_step
 
 
 @record(frozen=True, slots=True)
@@ -108,6 +107,8 @@ class Calls:
     def _bind(self, item: ast.StepItem, *, head: bool) -> ResolvedCall | None:
         name, target = item.name.text, item.call.name
         if item.call.module is None and target.text not in self._found.steps:
+            from heddle.frontend.checker.unknown import unknown_name
+
             unknown_name(target, self._found, None, self._report, beside=name)
             return None
         errors = self._report.error_count
@@ -143,6 +144,8 @@ class Calls:
             return None
         signature = module.step(call.name.text, head=head)
         if signature is None:
+            from heddle.frontend.checker.unknown import unknown_step
+
             unknown_step(call, module, self._report)
             return None
         errors = self._report.error_count
@@ -176,6 +179,8 @@ class Calls:
 
     def _module(self, name: ast.Ident) -> ModuleSignature | None:
         if name.text not in self._found.modules:
+            from heddle.frontend.checker.unknown import unknown_module
+
             unknown_module(name, self._found, self._catalog, self._report, workflows=True)
             return None
         return self._found.modules[name.text]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from heddle.core.deep_stack import on_deep_stack
 from heddle.core.record import record
 from heddle.core.signature import ModuleSignature
 from heddle.diagnostics import Diagnostic, has_errors
@@ -11,8 +12,7 @@ from heddle.frontend import ast
 from heddle.frontend.catalog import Catalog
 from heddle.frontend.checker.calls import Calls
 from heddle.frontend.checker.declarations import Declarations, declare, report_unused
-from heddle.frontend.checker.demands import settle_open_rows
-from heddle.frontend.checker.drafts import AnyDraft, BrokenDraft, StepDraft
+from heddle.frontend.checker.drafts import AnyDraft, BrokenDraft, QueryDraft, StepDraft
 from heddle.frontend.checker.mentions import read_mentions
 from heddle.frontend.checker.nodes import Nodes, typed_handler, typed_workflow
 from heddle.frontend.checker.parameters import Parameters
@@ -23,6 +23,7 @@ from heddle.frontend.checker.rows import RowTyping
 from heddle.frontend.checker.scope import Scope
 from heddle.frontend.checker.statements import Statements
 from heddle.frontend.prql.compiler import QueryCompiler
+from heddle.frontend.prql.native import STACK_BYTES
 from heddle.frontend.typed import NO_POLICY, Policy, TypedProgram
 
 
@@ -57,8 +58,14 @@ def check(
     statements.read_all()
     traps = {name: statements.trap(w.trap) for name, w in found.workflows.items()}
     typing = RowTyping(program.source, catalog, compiler, parameters, report)
-    typing.type_all(statements.drafts)
-    settle_open_rows(typing.ordered, report)
+    if any(isinstance(draft, QueryDraft) for draft in statements.drafts):
+        on_deep_stack(lambda: typing.type_all(statements.drafts), STACK_BYTES)
+    else:
+        typing.type_all(statements.drafts)
+    if any(draft.row is not None and not draft.row.complete for draft in typing.ordered):
+        from heddle.frontend.checker.demands import settle_open_rows
+
+        settle_open_rows(typing.ordered, report)
     for use in resources.uses.values():
         parameters.use_in(use.config, use.signature.config, use.config_spans, use.span)
     typed_parameters = parameters.result()

@@ -14,7 +14,6 @@ from heddle.frontend import ast
 from heddle.frontend.catalog import Catalog
 from heddle.frontend.checker.calls import ResolvedCall
 from heddle.frontend.checker.drafts import Lookup
-from heddle.frontend.checker.lookups import lookup_column, names_in_statement, statements_of
 from heddle.frontend.checker.report import Report
 from heddle.frontend.typed import ConfigData, EnvRef, ParamBinding, Parameter, ParamRef, SecretRef
 
@@ -66,6 +65,10 @@ class Parameters:
         rows that a lookup is joined to, else from the run."""
         spans = call.settings.spans
         self.use_in(call.settings.values, call.signature.config, spans, call.span)
+        if not any(setting.type.kind == "statement" for setting in call.signature.config):
+            return ()
+        from heddle.frontend.checker.lookups import names_in_statement, statements_of
+
         rows = tuple(probe)
         bindings: list[ParamBinding] = []
         for setting, text in statements_of(call):
@@ -129,6 +132,8 @@ class Parameters:
         self, name: str, lookup: Lookup, statement: str, single: bool, rows: tuple[RowType, ...]
     ) -> str | None:
         """The column of the probe side; a declared parameter wins over one that an open row may have."""
+        from heddle.frontend.checker.lookups import lookup_column
+
         if name in self._declared:
             rows = tuple(replace(row, open=False) for row in rows)
         return lookup_column(name, lookup.keys, statement, single, rows)

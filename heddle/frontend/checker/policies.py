@@ -18,7 +18,6 @@ from heddle.frontend import ast
 from heddle.frontend.checker.configs import last_pairs
 from heddle.frontend.checker.declarations import Declarations
 from heddle.frontend.checker.report import Report
-from heddle.frontend.checker.unknown import unknown_policy
 from heddle.frontend.typed import NO_POLICY, Policy
 
 Written: TypeAlias = ast.Ident | ast.DictValue | None
@@ -93,6 +92,8 @@ class Policies:
                 return self._inline[span]
             case ast.Ident(text=name):
                 if name not in self._named:
+                    from heddle.frontend.checker.unknown import unknown_policy
+
                     unknown_policy(written, self._found, self._report)
                     return _NOTHING
                 return self._named[name]

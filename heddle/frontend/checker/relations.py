@@ -16,11 +16,9 @@ from heddle.frontend import ast
 from heddle.frontend.checker.calls import Calls, ResolvedCall
 from heddle.frontend.checker.declarations import Declarations
 from heddle.frontend.checker.drafts import AnyDraft, Lookup, StepDraft
-from heddle.frontend.checker.lookups import free_parameters, join_keys
 from heddle.frontend.checker.policies import Policies
 from heddle.frontend.checker.report import Report
 from heddle.frontend.checker.scope import Scope
-from heddle.frontend.checker.unknown import unknown_handler
 
 _HYPHENATED = r"[A-Za-z_]\w*(?:-\w+)+"
 
@@ -39,6 +37,8 @@ class Relations:
     def trap(self, trap: ast.Ident | None) -> str | None:
         if trap is None or trap.text in self._found.handlers:
             return None if trap is None else trap.text
+        from heddle.frontend.checker.unknown import unknown_handler
+
         unknown_handler(trap, self._found, self._report)
         return None
 
@@ -144,6 +144,8 @@ class Relations:
         call = self._source(name, span)
         if call is None:
             return scope.broken(span)
+        from heddle.frontend.checker.lookups import free_parameters, join_keys
+
         keys = join_keys(query, span)
         if keys is not None and free_parameters(call):
             draft = self._draft(call, f"{path}/{name}", scope)

@@ -11,7 +11,6 @@ from heddle.frontend.catalog import Catalog
 from heddle.frontend.checker.configs import ConfigChecker
 from heddle.frontend.checker.declarations import Declarations
 from heddle.frontend.checker.report import Report
-from heddle.frontend.checker.unknown import unknown_module, unknown_resource
 from heddle.frontend.typed import ResourceUse
 
 
@@ -78,6 +77,8 @@ class Resources:
 
     def _check(self, name: ast.Ident, wanted: str, module: ModuleSignature) -> None:
         if name.text not in self._found.resources:
+            from heddle.frontend.checker.unknown import unknown_resource
+
             unknown_resource(name, self._found, self._report)
             return
         use = self.uses.get(name.text)
@@ -115,6 +116,8 @@ class Resources:
             )
             return None
         if call.module.text not in self._found.modules:
+            from heddle.frontend.checker.unknown import unknown_module
+
             unknown_module(call.module, self._found, self._catalog, self._report, workflows=False)
         module = self._found.modules.get(call.module.text)
         if module is None:

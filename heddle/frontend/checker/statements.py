@@ -18,7 +18,6 @@ from heddle.frontend.checker.relations import Relations
 from heddle.frontend.checker.report import Report, circle
 from heddle.frontend.checker.scope import Scope
 from heddle.frontend.checker.tables import read_table
-from heddle.frontend.checker.unknown import unknown_name
 
 
 class Statements:
@@ -197,6 +196,8 @@ class Statements:
             self._name_in_mid_chain(call, scope)
         elif call.module is None and call.name.text not in self._found.steps:
             known = self._relations.names(scope) if piped is None else None
+            from heddle.frontend.checker.unknown import unknown_name
+
             unknown_name(call.name, self._found, known, self._report)
         else:
             resolved = self._calls.resolve(call, head=piped is None)

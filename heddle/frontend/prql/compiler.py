@@ -13,18 +13,16 @@ from functools import partial
 from typing import Final
 
 from heddle.core.deep_stack import on_deep_stack
+from heddle.core.planning import TypePlanner
 from heddle.core.types import OPEN_ROW, RowType
 from heddle.diagnostics import Diagnostic
 from heddle.frontend.prql.edited import unspelled
 from heddle.frontend.prql.finish import Finisher
 from heddle.frontend.prql.module import module_statements
 from heddle.frontend.prql.native import STACK_BYTES, Doc, PrqlFailure, resolve
-from heddle.frontend.prql.planning import TypePlanner, schema_of
 from heddle.frontend.prql.prepared import Preparation, Prepared, waits_for_rows
 from heddle.frontend.prql.request import CompiledQuery, FailedQuery, QueryRequest, QueryResult
 from heddle.frontend.prql.resolved import WILDCARD, relation_of
-
-__all__ = ["QueryCompiler", "schema_of"]
 
 BATCH_QUERIES: Final = 24
 """Past this the cost of resolving a module grows faster than its queries."""

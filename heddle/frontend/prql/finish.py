@@ -12,20 +12,19 @@ from typing import Final
 
 import pyarrow as pa
 
+from heddle.core.planning import PlanFailure, TypePlanner
 from heddle.core.types import OPEN_ROW, Column, RowType
 from heddle.diagnostics import Diagnostic, Span
-from heddle.frontend.prql.averages import with_casts
 from heddle.frontend.prql.edited import unspelled
 from heddle.frontend.prql.expressions import DATE_PARTS
 from heddle.frontend.prql.native import Doc, PrqlFailure, span_of, to_sql
-from heddle.frontend.prql.planning import PlanFailure, TypePlanner
 from heddle.frontend.prql.prepared import Prepared
 from heddle.frontend.prql.request import CompiledQuery, FailedQuery, QueryResult
 from heddle.frontend.prql.resolved import Facts, column_references, read_facts, steps
-from heddle.frontend.prql.sealing import seal_limits
 from heddle.frontend.prql.shaping import Naming, carry_order, finish_columns, render_expressions
 from heddle.frontend.prql.type_errors import TypeErrors
 
+_PRODUCT: Final = " * 1.0e0))"
 _ALWAYS_BOOL: Final = frozenset(
     f"std.{name}"
     for name in ("eq", "ne", "gt", "lt", "gte", "lte", "and", "or", "not", "regex_search", "array_in")
@@ -61,7 +60,10 @@ class Finisher:
         if mixed:
             return FailedQuery(prepared.request.key, mixed)
         united = copy.deepcopy(query) if any("Append" in s for s in steps(query["relation"])) else None
-        seal_limits(query, facts)
+        if any("Aggregate" in s for s in steps(query["relation"])):
+            from heddle.frontend.prql.sealing import seal_limits
+
+            seal_limits(query, facts)
         render_expressions(query)
         try:
             sql = to_sql(query)
@@ -82,7 +84,7 @@ class Finisher:
             return FailedQuery(prepared.request.key, mismatch)
         return CompiledQuery(
             key=prepared.request.key,
-            sql=sql if late else with_casts(sql),
+            sql=sql if late else _with_casts(sql),
             prql=unspelled(prepared.text.text),
             inputs=tuple(facts.inputs),
             row=_row(naming, facts, rows, schema, late=late),
@@ -108,6 +110,14 @@ class Finisher:
             moment[key] = pa.schema(list(known.items()))
         with self._planner.defined(moment):
             return self._planner.schema(sql)
+
+
+def _with_casts(sql: str) -> str:
+    if _PRODUCT not in sql:
+        return sql
+    from heddle.frontend.prql.plain_sql import with_casts
+
+    return with_casts(sql)
 
 
 def _row(

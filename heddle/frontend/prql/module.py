@@ -15,7 +15,7 @@ from heddle.frontend.prql import tree
 from heddle.frontend.prql.edited import spelled
 from heddle.frontend.prql.expressions import DATE_PARTS
 from heddle.frontend.prql.names import READERS
-from heddle.frontend.prql.native import Doc, parse_text
+from heddle.frontend.prql.native import Doc
 from heddle.frontend.prql.prepared import Prepared
 from heddle.frontend.prql.redefined import Names, without_unnamed
 
@@ -99,9 +99,21 @@ def _let(name: str, value: Doc) -> Doc:
 
 def _main(keys: Sequence[str]) -> list[Doc]:
     """A query that reads all others and is cheap to resolve: it speaks of none of their columns."""
-    first, *others = (f"from `{key}` | select {{n = 1}}" for key in keys)
-    return parse_text(first + "".join(f" | append ({other})" for other in others))
+    first, *others = ([_call("from", _ident(key)), _ONE_COLUMN] for key in keys)
+    appends = [_call("append", {"Pipeline": {"exprs": stages}}) for stages in others]
+    value = {"Pipeline": {"exprs": [*first, *appends]}}
+    return [{"VarDef": {"kind": "Main", "name": "main", "value": value}}]
 
+
+def _call(function: str, argument: Doc) -> Doc:
+    return {"FuncCall": {"name": _ident(function), "args": [argument]}}
+
+
+def _ident(name: str) -> Doc:
+    return {"Ident": [name]}
+
+
+_ONE_COLUMN: Final[Doc] = _call("select", {"Tuple": [{"Literal": {"Integer": 1}, "alias": "n"}]})
 
 _DATE_PARTS: Final[Doc] = {
     "ModuleDef": {

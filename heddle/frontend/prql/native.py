@@ -10,12 +10,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Final, TypeAlias, TypeVar
 
 import prqlc
 
 from heddle.core.record import record
-from heddle.frontend.prql.windows import without_constant_order
+from heddle.frontend.prql.built_ins import VERSIONS, declarations
 
 Doc: TypeAlias = dict[str, Any]
 """A node of a document of prqlc: a syntax tree (PL) or a resolved query (RQ)."""
@@ -31,6 +32,14 @@ _TARGET = prqlc.CompileOptions(
 )
 # Of prqlc's targets this one quotes every name and leaves columns out with EXCLUDE, as DataFusion does.
 # Its functions do not matter: expressions are rendered in `expressions.py`.
+
+ANSWERS_MAX: Final = 256
+"""How many answers of each of prqlc's functions are remembered in the process."""
+ANSWER_CHARACTERS_MAX: Final = 16_384
+"""To texts of up to this length."""
+
+CONSTANT_ORDER: Final = "ORDER BY 1"
+"""What prqlc writes into windows without an order."""
 
 _SPAN = re.compile(r"(\d+):(\d+)-(\d+)")
 
@@ -60,21 +69,35 @@ class PrqlFailure(Exception):
 
 def parse_text(text: str) -> list[Doc]:
     """The statements of a text. Raises `PrqlFailure`."""
-    document: Doc = json.loads(_call(lambda: prqlc.prql_to_pl(text)))
+    document: Doc = json.loads(_PARSED(text))
     statements: list[Doc] = document["stmts"]
     return statements
 
 
 def resolve(statements: list[Doc]) -> str:
     """The resolved query of a module, as JSON text. Raises `PrqlFailure`."""
-    document = json.dumps({"name": "Project", "stmts": statements})
-    return _call(lambda: prqlc.pl_to_rq(document))
+    own = json.dumps(statements)
+    built_in = declarations(own) if prqlc.__version__ in VERSIONS else None
+    if built_in is not None:
+        try:
+            return _resolved(f"[{built_in}, {own[1:]}")
+        except PrqlFailure:
+            pass  # what is wrong is said over prqlc's own declarations, whose names it suggests
+    return _resolved(own)
+
+
+def _resolved(statements: str) -> str:
+    return _RESOLVED(f'{{"name": "Project", "stmts": {statements}}}')
 
 
 def to_sql(query: Doc) -> str:
     """The SQL of a resolved query. Raises `PrqlFailure`."""
-    document = json.dumps(query)
-    return without_constant_order(_call(lambda: prqlc.rq_to_sql(document, _TARGET)))
+    sql = _WRITTEN(json.dumps(query))
+    if CONSTANT_ORDER not in sql:
+        return sql
+    from heddle.frontend.prql.plain_sql import without_constant_order
+
+    return without_constant_order(sql)
 
 
 def _call(function: Callable[[], str]) -> str:
@@ -86,6 +109,22 @@ def _call(function: Callable[[], str]) -> str:
         if type(error).__name__ != "PanicException":
             raise
         raise PrqlFailure((PrqlError("panic", (), None, 0, 0),)) from error
+
+
+def _remembered(function: Callable[[str], str]) -> Callable[[str], str]:
+    """A function of prqlc with its last answers: a program that is edited keeps most of its queries.
+    Raises `PrqlFailure`."""
+    known = lru_cache(ANSWERS_MAX)(lambda text: _call(lambda: function(text)))
+
+    def answer(text: str) -> str:
+        return known(text) if len(text) <= ANSWER_CHARACTERS_MAX else _call(lambda: function(text))
+
+    return answer
+
+
+_PARSED: Final = _remembered(prqlc.prql_to_pl)
+_RESOLVED: Final = _remembered(prqlc.pl_to_rq)
+_WRITTEN: Final = _remembered(lambda query: prqlc.rq_to_sql(query, _TARGET))
 
 
 def _errors_of(text: str) -> tuple[PrqlError, ...]:

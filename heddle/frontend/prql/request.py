@@ -35,7 +35,7 @@ class CompiledQuery:
     """A query as DataFusion SQL whose tables are the keys in `inputs`.
 
     `prql` is the text that was compiled, after normalisation. Types in `row` are None where an open
-    input hides them; then `late` is true and `schema_of` types the SQL when schemas are known.
+    input hides them; then `late` is true, and `TypePlanner` types the SQL when schemas are known.
     `lineage`: output column -> (key, column) that it passes through unchanged. `demands`: what is
     needed of each open input. `order_by`: the output columns (and whether they descend) by which the
     result is sorted, `sorts`: the query's own text asks for an order of its result.

@@ -72,6 +72,7 @@ STD_NAMES: Final = frozenset(
 )
 """The names of prqlc's standard library that a column may have too."""
 
+_CONTAINERS: Final = (dict, list)
 _LONG_CHAIN: Final = 16
 """Longer than the left edge of any balanced tree of `words.TERMS_MAX` operands."""
 
@@ -83,13 +84,10 @@ def nodes(tree: Any) -> Iterator[Doc]:
         item = stack.pop()
         if isinstance(item, dict):
             yield item
-            for value in item.values():
-                if isinstance(value, dict | list):
-                    stack.append(value)
-        else:
-            for value in item:
-                if isinstance(value, dict | list):
-                    stack.append(value)
+            item = item.values()
+        for value in item:
+            if isinstance(value, _CONTAINERS):
+                stack.append(value)
 
 
 def depth_of(tree: Any) -> int:

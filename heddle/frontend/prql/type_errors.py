@@ -12,14 +12,13 @@ from typing import Final
 
 import pyarrow as pa
 
+from heddle.core.planning import PlanFailure, TypePlanner
 from heddle.core.types import OPEN_ROW, RowType, type_name
 from heddle.diagnostics import Diagnostic, Span
 from heddle.frontend.prql.expressions import AGGREGATES, DATE_PARTS, DATE_UNITS, TYPES, word_of
 from heddle.frontend.prql.native import Doc, PrqlFailure, span_of, to_sql
-from heddle.frontend.prql.planning import PlanFailure, TypePlanner
 from heddle.frontend.prql.prepared import Prepared
 from heddle.frontend.prql.resolved import WILDCARD, Facts, final_ids, read_facts, steps
-from heddle.frontend.prql.sealing import seal_limits
 from heddle.frontend.prql.shaping import render_expressions
 
 SYMBOLS: Final = {
@@ -143,8 +142,7 @@ class TypeErrors:
             )
         ids = kept[-1]["Select"]
         probe["relation"]["columns"] = [{"Single": n} for n in self._names(query, ids, kept[0]["From"])]
-        seal_limits(probe, read_facts(probe))
-        render_expressions(probe)
+        _make_plannable(probe)
         try:
             return self._planner.schema(to_sql(probe))
         except (PlanFailure, PrqlFailure):
@@ -237,8 +235,7 @@ class TypeErrors:
             tail.append({"Aggregate": {"partition": [], "compute": [_PROBE_ID]}})
         tail.append({"Select": [_PROBE_ID]})
         probe["relation"] = {"kind": {"Pipeline": [*before, *tail]}, "columns": [{"Single": "probe"}]}
-        seal_limits(probe, read_facts(probe))
-        render_expressions(probe)
+        _make_plannable(probe)
         try:
             return self._planner.schema(to_sql(probe)).field(0).type
         except (PlanFailure, PrqlFailure):
@@ -262,6 +259,14 @@ def _shown(type_: pa.DataType) -> str:
 def _is_aggregation(step: Doc) -> bool:
     """A compute that only an aggregate after it can use; the probe is planned before that."""
     return bool(step.get("Compute", {}).get("is_aggregation"))
+
+
+def _make_plannable(probe: Doc) -> None:
+    """What `finish.py` does to a query before it is SQL."""
+    from heddle.frontend.prql.sealing import seal_limits
+
+    seal_limits(probe, read_facts(probe))
+    render_expressions(probe)
 
 
 def _from_table(query: Doc, source: int, reference: Doc) -> Doc:

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from heddle.core.types import row_of_schema
-from heddle.frontend.prql.averages import with_casts
+from heddle.frontend.prql.plain_sql import with_casts
 from heddle.frontend.prql.request import CompiledQuery
 from tests.frontend.prql.queries import compiled, failed, new_compiler, request, run_sql
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
+from heddle.core.planning import PlanFailure, TypePlanner
 from heddle.core.types import OPEN_ROW, Column, RowType
-from heddle.frontend.prql.compiler import schema_of
-from heddle.frontend.prql.planning import PlanFailure
 from heddle.frontend.prql.request import CompiledQuery
 from tests.frontend.prql.queries import TABLES, compiled, failed, new_compiler, request, run_sql
 
@@ -76,10 +75,12 @@ def test_a_reader_of_an_open_query_asks_that_query() -> None:
 
 def test_a_late_query_is_typed_when_schemas_are_there() -> None:
     result = compiled("from loose | filter amount > 1 | derive {x = amount * pieces}")
-    schema = schema_of(result.sql, {"loose": TABLES["orders"].schema})
-    assert schema.field("x").type == pa.float64()
+    planner = TypePlanner()
+    planner.define("loose", TABLES["orders"].schema)
+    assert planner.schema(result.sql).field("x").type == pa.float64()
+    planner.define("loose", TABLES["users"].schema)
     with pytest.raises(PlanFailure):
-        schema_of(result.sql, {"loose": TABLES["users"].schema})
+        planner.schema(result.sql)
 
 
 def test_what_is_known_to_be_missing_is_missing_in_open_rows_no_more() -> None:

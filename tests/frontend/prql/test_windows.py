@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from heddle.frontend.prql.windows import without_constant_order
+from heddle.frontend.prql.plain_sql import without_constant_order
 from tests.frontend.prql.queries import compiled
 
 
