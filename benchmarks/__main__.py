@@ -46,6 +46,7 @@ QUICK = (
     _of("chain", "Cost of a step"),
     _of("rewrites", "Rewrites", "--repeats", "3"),
     _of("memory", "Memory budgets", "--scale", "1"),
+    _of("memo", "Memo of steps", "--repeats", "2", "--milliseconds", "10"),
     _of("concurrent", "Workflows at a time", "--scale", "0.1"),
     _of("handoff", "Hand-off to plugins", "--rows", "2500000", "--repeats", "3", "--languages", ""),
     _of("batching", "Merged calls", "--seconds", "2"),

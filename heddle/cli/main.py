@@ -27,6 +27,7 @@ _VERBS = {
     "fmt": ("heddle.cli.fmt", "Lay programs out."),
     "run": ("heddle.cli.run", "Run a program."),
     "explain": ("heddle.cli.explain", "Show a program's plan, or what a diagnostic means."),
+    "memo": ("heddle.cli.memo", "Clear results that runs have kept on disk."),
     "plugin": ("heddle.cli.plugin", "Make, list, describe, build and test plugins."),
     "version": ("heddle.cli.about", "Show versions."),
     "completion": ("heddle.cli.about", "Print the script that completes commands in a shell."),

@@ -45,6 +45,15 @@ def _memory(ctx: click.Context, param: click.Parameter, value: str | None) -> in
     return size_bytes
 
 
+def _memo(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    if value == "0":
+        return 0
+    size_bytes = parse_size(value) if value is not None else None
+    if value is not None and size_bytes is None:
+        raise click.BadParameter(f"`{value}` is not an amount of disk space: {SIZE_HELP}", ctx, param)
+    return size_bytes
+
+
 def _limit(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
     if value is not None and not value.isdecimal():
         raise click.BadParameter(f"`{value}` is not a number of rows", ctx, param)
@@ -73,6 +82,13 @@ def _limit(ctx: click.Context, param: click.Parameter, value: str | None) -> int
     "--memory", "memory_bytes", callback=_memory, metavar="SIZE", help="The memory budget: 512MB, 2GB."
 )
 @click.option(
+    "--memo",
+    "memo_bytes",
+    callback=_memo,
+    metavar="SIZE",
+    help="Keep results of deterministic steps for later runs, up to SIZE on disk; 0: not in this run.",
+)
+@click.option(
     "--json",
     "as_json",
     is_flag=True,
@@ -97,6 +113,7 @@ def run(
     outputs: Mapping[str, str],
     limit: int | None,
     memory_bytes: int | None,
+    memo_bytes: int | None,
     as_json: bool,
     quiet: bool,
     strict_layout: bool,
@@ -115,7 +132,7 @@ def run(
         with collector_paused(keeping=True):
             from heddle.engine import Engine, RunOptions
 
-            opened = Engine.open(path, profile=profile, params=params, notify=notice)
+            opened = Engine.open(path, profile=profile, params=params, notify=notice, stored=True)
             engine = closing.enter_context(opened)
             checked = engine.check(strict_layout=strict_layout)
         if not quiet or not checked.ok:
@@ -131,6 +148,8 @@ def run(
             inline=inline,
             check_steps=check_steps,
             engine=engine_choice,
+            alone=True,
+            memo_bytes=memo_bytes,
         )
         shown: Shown = "json" if as_json else "quiet" if quiet else "lines"
         try:

@@ -45,15 +45,21 @@ class PrivateFolder:
 
 def user_root(parent: Path) -> Path:
     """`heddle-UID` below `parent`, private to the user. Raises `PermissionError`."""
-    root = parent / f"heddle-{os.getuid()}"
-    root.mkdir(mode=0o700, exist_ok=True)
-    status = root.lstat()
+    return private(parent / f"heddle-{os.getuid()}", variable="TMPDIR")
+
+
+def private(folder: Path, *, variable: str) -> Path:
+    """The folder, made for the user alone when it is not there. Raises `PermissionError`, which names the
+    environment variable that puts it elsewhere."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    status = folder.lstat()
     # Someone else may have made the folder first; then it must not be used.
     if status.st_uid != os.getuid() or status.st_mode & 0o077:
         raise PermissionError(
-            f"the folder {root} is not private to this user; remove it, or set TMPDIR to a folder of your own"
+            f"the folder {folder} is not private to this user; remove it, or set {variable} to a folder of "
+            "your own"
         )
-    return root
+    return folder
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from heddle.core.planning import quoted
 from heddle.core.record import record
 from heddle.core.types import RowType
 from heddle.diagnostics import Span
@@ -35,7 +36,6 @@ from heddle.logical.plan import (
     Step,
     Values,
 )
-from heddle.logical.sql import quoted
 
 
 @record(frozen=True, slots=True)

@@ -176,7 +176,8 @@ class Note:
 class LogicalPlan:
     """`roots` are what must be computed, in program order. `spooled` operators are materialized as a
     frame before anything reads them; all others stream to their one reader. `trapped` are the workflows
-    and handlers in which a failure of a stage without a trap of its own can reach a handler."""
+    and handlers in which a failure of a stage without a trap of its own can reach a handler. `common` are
+    operators with which several workflows of the program begin, with the names of these."""
 
     ops: Mapping[OpId, Op]
     roots: tuple[OpId, ...]
@@ -184,6 +185,7 @@ class LogicalPlan:
     notes: tuple[Note, ...] = ()
     names: Mapping[str, OpId] = field(default_factory=dict)
     trapped: frozenset[str] = frozenset()
+    common: Mapping[OpId, tuple[str, ...]] = field(default_factory=dict)
 
     def readers(self) -> dict[OpId, list[OpId]]:
         """For each operator those that read it, once per reading place, in order of their ids."""
@@ -195,22 +197,19 @@ class LogicalPlan:
 
     def in_order(self) -> list[Op]:
         """Operators so that inputs come first; needs no recursion, however deep the plan."""
-        order: list[Op] = []
-        done: set[OpId] = set()
+        done: dict[OpId, Op] = {}
         for root in sorted(self.ops):
             stack = [root]
             while stack:
                 current = stack[-1]
-                waiting = [i for i in inputs_of(self.ops[current]) if i not in done]
-                if current in done:
-                    stack.pop()
-                elif waiting:
+                op = self.ops[current]
+                waiting = [i for i in inputs_of(op) if i not in done]
+                if waiting and current not in done:
                     stack.extend(reversed(waiting))
                 else:
-                    done.add(current)
-                    order.append(self.ops[current])
+                    done[current] = op
                     stack.pop()
-        return order
+        return list(done.values())
 
     def noting(self, notes: Iterable[Note]) -> LogicalPlan:
         return replace(self, notes=(*self.notes, *notes))
@@ -218,14 +217,14 @@ class LogicalPlan:
 
 def inputs_of(op: Op) -> tuple[OpId, ...]:
     match op:
-        case Scan() | Values() | ErrorRows():
-            return ()
-        case Fragment(inputs=inputs):
-            return tuple(inputs.values())
         case Step(input=input_id):
             return () if input_id is None else (input_id,)
+        case Fragment(inputs=inputs):
+            return tuple(inputs.values())
         case Sink(input=input_id):
             return (input_id,)
+        case Scan() | Values() | ErrorRows():
+            return ()
         case _:
             assert_never(op)
 

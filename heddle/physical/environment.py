@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from heddle.core.config import ConfigValue
 from heddle.core.record import record
@@ -21,6 +21,10 @@ from heddle.physical.cancel import CancelToken
 from heddle.physical.events import Listener
 from heddle.std.sinks import Streams
 from heddle.udf_bridge.transport import ResourceBinding, StepTransport
+
+if TYPE_CHECKING:
+    from heddle.physical.run_memo import RunMemo
+    from heddle.physical.shared_frames import SharedFrames
 
 CHANNEL_BYTES_MAX: Final = 32 << 20
 CHANNELS_IN_BUDGET: Final = 32
@@ -52,6 +56,10 @@ class ConfigResolver(Protocol):
 
     def resources(self, op: Step) -> Mapping[str, ResourceBinding]: ...
 
+    def holds_secret(self, op: Scan | Step | Sink) -> bool:
+        """Whether a value of its config is a secret."""
+        ...
+
     def masked(self, text: str) -> str:
         """The text with every resolved secret replaced."""
         ...
@@ -61,7 +69,8 @@ class ConfigResolver(Protocol):
 class RunEnvironment:
     """`memory_bytes` is the budget of the whole run, `base` the program's folder,
     `scratch` a private folder of the run that is removed at its end. `check_steps`: some calls of each step
-    are compared with what it declares."""
+    are compared with what it declares. `shared_frames`: those of the runs that this one shares with;
+    `memo`: where results of steps are kept between runs."""
 
     run_id: str
     base: Path
@@ -77,6 +86,8 @@ class RunEnvironment:
     check_steps: bool = False
     clock: Clock = field(default_factory=SystemClock)
     chance: random.Random = field(default_factory=random.Random)
+    shared_frames: SharedFrames | None = None
+    memo: RunMemo | None = None
 
     @property
     def channel_bytes_max(self) -> int:

@@ -6,14 +6,13 @@ its files sees all of a run or nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import field
 
 from heddle.core.record import record
 from heddle.errors import StageError
 from heddle.frontend.typed import TypedProgram
-from heddle.logical.lower import lower_handler
 from heddle.logical.plan import LogicalPlan, OpId, Sink
 from heddle.physical.engines import Engines
 from heddle.physical.environment import RunEnvironment
@@ -58,9 +57,9 @@ def execute(
     program: TypedProgram,
     plan: LogicalPlan,
     env: RunEnvironment,
-    optimize: Callable[[LogicalPlan], LogicalPlan],
+    handlers: Mapping[str, LogicalPlan],
 ) -> RunOutcome:
-    """Run an optimized plan. `optimize` is applied to the handlers' plans."""
+    """Run an optimized plan. `handlers` are the plans, by name, of those that a failure may reach."""
     started_at = env.clock.monotonic()
     physical = cut(plan)
     workflows = tuple(program.workflows)
@@ -69,13 +68,13 @@ def execute(
     opened = _Open()
     traps = Traps(program, env)
     with closing(Engines(env, plan)) as engines:
-        result = PlanRun(physical, env, engines, frames, traps).run()
+        result = PlanRun(physical, env, engines, frames, traps, shares=True).run()
     _take(opened, result)
     error = traps.fatal.error if traps.fatal else None
     interrupted = result.interrupted
     handled = bool(traps.caught)
     if error is None and not interrupted:
-        error, interrupted = _run_handlers(program, traps, env, frames, opened, optimize)
+        error, interrupted = _run_handlers(program, traps, env, frames, opened, handlers)
     if error is None and not interrupted:
         error = _commit(opened, env)
     else:
@@ -91,6 +90,7 @@ def execute(
             duration_s,
             opened.rows,
             error.message if error else None,
+            opened.bytes_scanned,
         )
     )
     return RunOutcome(status, opened.rows, opened.bytes_scanned, error)
@@ -102,7 +102,7 @@ def _run_handlers(
     env: RunEnvironment,
     frames: FrameStore,
     opened: _Open,
-    optimize: Callable[[LogicalPlan], LogicalPlan],
+    plans: Mapping[str, LogicalPlan],
 ) -> tuple[StageError | None, bool]:
     """Each handler once; what fails in one goes to the workflow's trap, once, and never back to itself."""
     waiting = dict(traps.caught)
@@ -111,7 +111,7 @@ def _run_handlers(
         name, caught = waiting.popitem()
         ran.add(name)
         inner = Traps(program, env, _fallback(program, name, caught, ran))
-        result = _run_handler(program, name, caught, env, frames, inner, optimize)
+        result = _run_handler(plans[name], caught, env, frames, inner)
         if result.interrupted:
             _take(opened, result)
             return None, True
@@ -137,15 +137,12 @@ def _fallback(program: TypedProgram, handler: str, caught: Caught, ran: set[str]
 
 
 def _run_handler(
-    program: TypedProgram,
-    name: str,
+    plan: LogicalPlan,
     caught: Caught,
     env: RunEnvironment,
     frames: FrameStore,
     traps: Traps,
-    optimize: Callable[[LogicalPlan], LogicalPlan],
 ) -> PlanResult:
-    plan = optimize(lower_handler(program, program.handlers[name]))
     error_frame = frames.collect(caught.batches)
     try:
         with closing(Engines(env, plan)) as engines:

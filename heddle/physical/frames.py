@@ -100,6 +100,11 @@ class FrameStore:
         if frame.file is not None:
             frame.file.unlink(missing_ok=True)
 
+    def hand_over(self, frame: Frame, to: FrameStore) -> None:
+        """The frame's memory counts there instead, which may take that store above its limit."""
+        self._give_back(frame.memory_bytes)
+        to._give_back(-frame.memory_bytes)
+
     def _reserve(self, size_bytes: int) -> bool:
         with self._lock:
             if self._memory_bytes + size_bytes > self._memory_bytes_max:

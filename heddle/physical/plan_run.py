@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from dataclasses import field
-from typing import Final, assert_never
+from typing import TYPE_CHECKING, Final, assert_never
 
 import pyarrow as pa
 
@@ -23,15 +23,18 @@ from heddle.physical.engines import Engines
 from heddle.physical.environment import RunEnvironment
 from heddle.physical.events import StageFinished
 from heddle.physical.failures import StageFailed
-from heddle.physical.fragments import FragmentInput
 from heddle.physical.frames import Frame, FrameStore
-from heddle.physical.metering import Meter
-from heddle.physical.session import FileBinding
+from heddle.physical.inputs import FileBinding, FragmentInput
+from heddle.physical.metering import Meter, Work
+from heddle.physical.task_queue import TaskQueue
 from heddle.physical.tasks import PhysicalPlan, Task
 from heddle.physical.traps import Traps
 from heddle.physical.values import values_table
 from heddle.std.sinks import Sink as OpenSink
 from heddle.std.sinks import SinkError, open_sink
+
+if TYPE_CHECKING:
+    from heddle.physical.kept_frames import KeptFrames
 
 ABANDON_AFTER_S: Final = 0.4
 """How long a cancelled run waits for its tasks before it leaves them behind."""
@@ -58,41 +61,53 @@ class PlanRun:
         frames: FrameStore,
         traps: Traps,
         error_frame: Frame | None = None,
+        *,
+        shares: bool = False,
     ) -> None:
+        """With `shares` it takes frames that other runs compute or have left, and gives them its own."""
+        self._physical = physical
         self._plan = physical.logical
-        self._tasks = physical.tasks
-        self._readers_left = dict(physical.frame_readers)
         self._env = env
         self._engines = engines
         self._store = frames
         self._traps = traps
         self._error_frame = error_frame
+        self._shares = shares
         self._stop = CancelToken()
-        self._frames: dict[OpId, Frame] = {}
-        self._lost: set[OpId] = set()
         self._changed = threading.Condition()
         self._result = PlanResult()
+        self._works: list[Work] = []
         self._writing: dict[OpId, OpenSink] = {}
         self._cancelled_at: float | None = None
         self._defect: BaseException | None = None
 
     def run(self) -> PlanResult:
+        self._queue = TaskQueue(self._physical, self._store, self._changed, self._kept_frames())
         forget = self._env.cancel.on_cancel(self._cancel)
         try:
             self._run_tasks()
         finally:
             forget()
+            self._queue.close()
         if self._defect is not None:
             raise self._defect
         self._result.interrupted = self._env.cancel.cancelled
-        self._result.bytes_scanned = self._engines.metrics.bytes_scanned
+        self._result.bytes_scanned = sum(work.bytes_scanned for work in self._works)
         done = self._result.sinks
         self._result.sinks = {i: done[i] for i in self._plan.roots if i in done}
         return self._result
 
+    def _kept_frames(self) -> KeptFrames | None:
+        """None, and nothing loaded, for a run that computes all its frames itself."""
+        shared, memo = self._env.shared_frames, self._env.memo
+        if not self._shares or not self._plan.spooled or (shared is None and memo is None):
+            return None
+        from heddle.physical.kept_frames import kept_frames
+
+        return kept_frames(self._plan, self._env, self._store, self._stir)
+
     def _run_tasks(self) -> None:
         at_once = max(2, self._env.cores)
-        waiting = deque(self._tasks)
         running: dict[OpId, threading.Thread] = {}
         finished: deque[OpId] = deque()
 
@@ -110,25 +125,36 @@ class PlanRun:
 
             running[task.op] = deep_thread(body, f"heddle-task-{task.op}")
 
-        while waiting or running:
-            with self._changed:
-                ready = [] if self._stop.cancelled else self._take_ready(waiting, at_once - len(running))
-                if self._stop.cancelled:
-                    waiting.clear()
+        while running or not self._queue.empty:
+            if self._stop.cancelled:
+                self._queue.clear()
+            ready, lost = self._queue.take_ready(at_once - len(running))
+            for task in lost:
+                self._skipped(task)
             for task in ready:
                 start(task)
-            if not running:
-                assert ready or not waiting or self._lost, "a task waits for a frame that nothing makes"
-                continue
             with self._changed:
-                while not finished and not self._abandoned():
+                if not running:
+                    assert not self._queue.stuck, "a task waits for a frame that nothing makes"
+                    while self._queue.follows and not self._stirred and not self._stop.cancelled:
+                        self._changed.wait()
+                    continue
+                while not (finished or self._stirred or self._abandoned()):
                     self._changed.wait(ABANDON_AFTER_S if self._env.cancel.cancelled else None)
                 done = [finished.popleft() for _ in range(len(finished))]
-            if not done:
+                given_up = not done and not self._stirred
+            if given_up:
                 self._abandon()
                 return
             for op_id in done:
                 running.pop(op_id).join()
+
+    def _stir(self) -> None:
+        self._queue.stir()
+
+    @property
+    def _stirred(self) -> bool:
+        return self._queue.stirred and not self._stop.cancelled
 
     def _cancel(self) -> None:
         self._stop.cancel()
@@ -150,19 +176,6 @@ class PlanRun:
         for sink in sinks:
             sink.abort()
 
-    def _take_ready(self, waiting: deque[Task], room: int) -> list[Task]:
-        """Tasks whose frames are there; those that need a lost frame are lost with it."""
-        ready: list[Task] = []
-        for task in list(waiting):
-            if task.needs & self._lost:
-                waiting.remove(task)
-                self._lost.add(task.op)
-                self._skipped(task)
-            elif len(ready) < room and all(i in self._frames for i in task.needs):
-                waiting.remove(task)
-                ready.append(task)
-        return ready
-
     def _skipped(self, task: Task) -> None:
         path = self._plan.ops[task.op].path
         self._env.listener(
@@ -175,31 +188,17 @@ class PlanRun:
             if isinstance(op, Sink):
                 self._run_sink(op)
             elif op.id in self._plan.spooled:
-                frame = self._collect(op)
-                with self._changed:
-                    self._frames[op.id] = frame
+                self._queue.keep(op.id, self._collect(op))
             else:
                 self._drain(op)
         except Cancelled:
-            self._lose(op.id)
+            self._queue.lose(op.id)
         except StageFailed as failure:
-            self._lose(op.id)
+            self._queue.lose(op.id)
             if not self._traps.catch(failure):
                 self._stop.cancel()
         finally:
-            self._release(task)
-
-    def _lose(self, op_id: OpId) -> None:
-        with self._changed:
-            self._lost.add(op_id)
-
-    def _release(self, task: Task) -> None:
-        for op_id in task.needs:
-            with self._changed:
-                self._readers_left[op_id] -= 1
-                frame = self._frames.get(op_id) if self._readers_left[op_id] == 0 else None
-            if frame is not None:
-                self._store.free(frame)
+            self._queue.release(task)
 
     def _collect(self, op: Op) -> Frame:
         batches = self._stream(op)
@@ -215,7 +214,8 @@ class PlanRun:
             self._count(batch.num_rows)
 
     def _run_sink(self, op: Sink) -> None:
-        meter = Meter(op, self._env)
+        work = Work()
+        meter = Meter(op, self._env, work)
         batches = self._read(op.input)
         sink: OpenSink | None = None
         try:
@@ -225,10 +225,12 @@ class PlanRun:
                     sink = open_sink(op.step, config, self._env.base, batch.schema, self._env.streams)
                     with self._changed:
                         self._writing[op.id] = sink
-                sink.write(batch)
+                with work.here():
+                    sink.write(batch)
                 meter.count(batch)
             assert sink is not None, "a stream gives at least one batch"
-            sink.prepare()
+            with work.here():
+                sink.prepare()
         except (SinkError, StageFailed, Cancelled) as error:
             if sink is not None:
                 sink.abort()
@@ -259,31 +261,36 @@ class PlanRun:
                 assert self._error_frame is not None
                 return _frame_batches(self._error_frame)
             case _ if op_id in self._plan.spooled:
-                return _frame_batches(self._frames[op_id])
+                return _frame_batches(self._queue.frame(op_id))
             case _:
                 return self._stream(op)
 
     def _stream(self, op: Op) -> Batches:
+        work = Work()
+        with self._changed:
+            self._works.append(work)
         match op:
             case Fragment():
                 inputs = {relation: self._fragment_input(i) for relation, i in op.inputs.items()}
-                batches = self._engines.stream(op, inputs, self._stop)
+                batches = self._engines.stream(op, inputs, self._stop, work)
             case Step(members=members, input=int(below_id)) if members:
                 from heddle.physical.fused import stream_fused
 
-                batches = stream_fused(op, self._read(below_id), self._env, self._stop, self._traps.reject)
+                batches = stream_fused(
+                    op, self._read(below_id), self._env, self._stop, self._traps.reject, work
+                )
             case Step():
                 from heddle.physical.steps import stream_step
 
                 below = None if op.input is None else self._read(op.input)
-                batches = stream_step(op, below, self._env, self._stop, self._traps.reject)
+                batches = stream_step(op, below, self._env, self._stop, self._traps.reject, work)
             case Values() | ErrorRows():
                 return self._read(op.id)
             case Scan() | Sink():
                 raise AssertionError(f"{op.path} is read by a fragment or ends a task")
             case _:
                 assert_never(op)
-        return Meter(op, self._env).watch(batches)
+        return Meter(op, self._env, work).watch(batches)
 
     def _fragment_input(self, op_id: OpId) -> FragmentInput:
         op = self._plan.ops[op_id]
@@ -304,7 +311,7 @@ class PlanRun:
                 assert self._error_frame is not None
                 return self._error_frame
             case _ if op_id in self._plan.spooled:
-                return self._frames[op_id]
+                return self._queue.frame(op_id)
             case _:
                 return self._stream(op)
 

@@ -20,6 +20,7 @@ import pyarrow as pa
 
 from heddle.core.casting import plain_type
 from heddle.core.config import ConfigValue
+from heddle.core.planning import FOOTER_SETTING
 from heddle.core.types import TIMESTAMP, parse_type
 from heddle.diagnostics import did_you_mean
 from heddle.std.files import FileSet, find_files, open_plain, shown
@@ -37,9 +38,9 @@ HEADER_BYTES: Final = 1 << 20
 
 def describe(step_name: str, config: Config, base: Path) -> pa.Schema:
     """The columns of a reader, without views, all nullable. Raises `ReaderError`."""
-    from datafusion import SessionContext
+    from datafusion import SessionConfig, SessionContext
 
-    context = SessionContext()
+    context = SessionContext(SessionConfig().set(*FOOTER_SETTING))
     register(context, "described", step_name, config, base)
     schema = context.table("described").schema()
     return pa.schema([pa.field(f.name, plain_type(f.type)) for f in schema])

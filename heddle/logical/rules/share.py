@@ -4,7 +4,8 @@
 
 A scan, a written table and the error frame are simply read again. So is a fragment that only filters
 and projects them: its readers take its queries into their own plans, where their filters reach the
-scan. What joins, aggregates or sorts, and every step, is computed once and kept as a frame.
+scan. What joins, aggregates or sorts, and every step, is computed once and kept as a frame. So is what
+other workflows of the program begin with as well: their runs, under way at the same time, can take it.
 """
 
 from __future__ import annotations
@@ -35,7 +36,13 @@ def share(plan: LogicalPlan) -> LogicalPlan:
     for op in plan.in_order():
         if _is_cheap(op, cheap, spooled):
             cheap.add(op.id)
-        if places[op.id] < 2 or isinstance(op, Scan | Values | ErrorRows | Sink):
+        if isinstance(op, Scan | Values | ErrorRows | Sink):
+            continue
+        if places[op.id] < 2:
+            if op.id in plan.common:
+                spooled.add(op.id)
+                beginning = ", ".join(plan.common[op.id])
+                notes.append(Note("share", op.id, f"kept for other runs: {beginning} begin with the same"))
             continue
         if op.id in cheap:
             text = f"read {places[op.id]} times, and computed each time: it only filters and projects"
