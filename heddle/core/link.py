@@ -27,6 +27,8 @@ class Link:
 
     def taken(self, table: pa.Table) -> pa.Table | None:
         """What the step is given of the table before it; None when that does not fit."""
+        if _is(table, self.takes):
+            return table
         columns: dict[str, pa.ChunkedArray] = {}
         for field in self.takes:
             column = _fitting(table, field)
@@ -40,6 +42,8 @@ class Link:
         what the step promises."""
         if not self._has_rows(taken.num_rows, returned.num_rows):
             return None
+        if len(self.returns) == len(self.gives) and _is(returned, self.gives):
+            return returned
         own = set(returned.column_names)
         if len(own) < returned.num_columns or not self.returns <= own:
             return None
@@ -73,6 +77,14 @@ class Link:
             return False
         column = taken.column(name)
         return bool(returned.column(name) is column or returned.column(name).equals(column))
+
+
+def _is(table: pa.Table, schema: pa.Schema) -> bool:
+    """Whether a table has these columns and no others, in this order, with no null where none may be."""
+    found = table.schema
+    if found.names != schema.names or found.types != schema.types:
+        return False
+    return all(field.nullable or not table.column(place).null_count for place, field in enumerate(schema))
 
 
 def _fitting(table: pa.Table, field: pa.Field) -> pa.ChunkedArray | None:

@@ -9,6 +9,7 @@ named ones. pandas and Polars are imported only by the methods that need them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
@@ -177,7 +178,8 @@ def arrow_table(data: object) -> pa.Table:
 def conformed(table: pa.Table, cls: type[Table], *, lossless: bool = False) -> pa.Table:
     """The table with the columns that `cls` names cast to their types, all others as they are."""
     row = cls.row_type()
-    if not row.columns:
+    named: type = cls
+    if not row.columns or table.schema.equals(_schema_of(named), check_metadata=True):
         return table
     fields = {f.name: f for f in table.schema}
     columns = {name: table.column(name) for name in table.column_names}
@@ -193,6 +195,14 @@ def conformed(table: pa.Table, cls: type[Table], *, lossless: bool = False) -> p
             raise TableError(f"{cls.__name__}: column `{wanted.name}` holds {error}") from error
         fields[wanted.name] = pa.field(wanted.name, wanted.type)
     return pa.Table.from_arrays(list(columns.values()), schema=pa.schema(list(fields.values())))
+
+
+@lru_cache(maxsize=1024)
+def _schema_of(cls: type) -> pa.Schema:
+    """A table of this schema is one of the class as it is. A column of unknown type has the type null."""
+    return pa.schema(
+        [pa.field(column.name, column.type or pa.null()) for column in row_of_class(cls).columns]
+    )
 
 
 def _import(module: str, package: str) -> ModuleType:

@@ -17,6 +17,8 @@ from heddle.errors import Cancelled
 from heddle.physical.cancel import CancelToken
 
 BATCHES_MAX: Final = 4
+JOIN_WAIT_S: Final = 2.0
+"""How long a finished reader waits for a thread that fills a channel, and may be inside an engine."""
 
 
 class ChannelClosed(Exception):

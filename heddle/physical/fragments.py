@@ -8,38 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from threading import Thread
-from typing import Final, TypeAlias
 
-from datafusion import ExecutionPlan, SessionContext
+import pyarrow as pa
+from datafusion import ExecutionPlan
 
 from heddle.core.deep_stack import deep_thread
-from heddle.core.record import record
 from heddle.logical.plan import Fragment
 from heddle.physical.batches import Batches, as_plain, at_least_one, plain_schema
 from heddle.physical.cancel import CancelToken
-from heddle.physical.channel import Channel, ChannelClosed
+from heddle.physical.channel import JOIN_WAIT_S, Channel, ChannelClosed
 from heddle.physical.engine_errors import EngineError, engine_errors, stage_error
 from heddle.physical.environment import RunEnvironment
 from heddle.physical.failures import StageFailed
 from heddle.physical.frames import Frame
-from heddle.physical.session import Binding, FileBinding, Session, StreamBinding, metric_sums
-
-JOIN_WAIT_S: Final = 2.0
-"""How long a finished fragment waits for a thread that is inside DataFusion."""
-
-
-FragmentInput: TypeAlias = FileBinding | Frame | Batches
-"""A stream comes from another stage of the same task and gives at least one batch; there is one at most."""
-
-
-@record(slots=True, eq=False)
-class ScanMetrics:
-    """What the scans of a run read from files, summed over its fragments."""
-
-    bytes_scanned: int = 0
-
-    def add(self, plan: ExecutionPlan) -> None:
-        self.bytes_scanned += metric_sums(plan, ("bytes_scanned",))["bytes_scanned"]
+from heddle.physical.inputs import FileBinding, FragmentInput
+from heddle.physical.metering import Work
+from heddle.physical.session import Binding, PlannedFragment, Session, StreamBinding, metric_sums
 
 
 def stream_on_datafusion(
@@ -48,12 +32,13 @@ def stream_on_datafusion(
     session: Session,
     env: RunEnvironment,
     stop: CancelToken,
-    metrics: ScanMetrics,
+    work: Work,
 ) -> Batches:
     """Batches of the fragment's result, at least one. Raises `StageFailed` or `Cancelled`."""
     leaf = Channel(stop, bytes_max=env.channel_bytes_max)
     threads: list[Thread] = []
     outputs: list[Channel] = []
+    planned: PlannedFragment | None = None
     try:
         bindings: dict[str, Binding] = {}
         for relation, source in inputs.items():
@@ -67,6 +52,7 @@ def stream_on_datafusion(
                 threads.append(feed(first, source, leaf))
         with engine_errors():
             planned = session.plan(fragment, bindings)
+        schema = plain_schema(planned.schema)
         count = planned.plan.partition_count
         if planned.ordered:
             outputs += [Channel(stop, bytes_max=env.channel_bytes_max) for _ in range(count)]
@@ -74,10 +60,8 @@ def stream_on_datafusion(
             outputs.append(Channel(stop, producers=count, bytes_max=env.channel_bytes_max))
         for index in range(count):
             output = outputs[index % len(outputs)]
-            threads.append(_pull(planned.plan, planned.context, index, output))
-        schema = plain_schema(planned.schema)
-        yield from at_least_one((as_plain(b, schema) for output in outputs for b in output), schema)
-        metrics.add(planned.plan)
+            threads.append(_pull(planned, index, schema, output))
+        yield from at_least_one((batch for output in outputs for batch in output), schema)
     except EngineError as error:
         if leaf.error is not None:
             raise leaf.error from error
@@ -88,15 +72,31 @@ def stream_on_datafusion(
             channel.close()
         for thread in threads:
             thread.join(JOIN_WAIT_S)
+        if planned is not None:
+            _count(planned.plan, work)
 
 
-def _pull(plan: ExecutionPlan, context: SessionContext, partition: int, output: Channel) -> Thread:
+def _count(plan: ExecutionPlan, work: Work) -> None:
+    """The time of a scan's decoding is not in its `elapsed_compute`."""
+    in_operators = ("elapsed_compute", "time_elapsed_processing")
+    sums = metric_sums(plan, (*in_operators, "bytes_scanned", "spilled_bytes"))
+    work.add(
+        cpu_s=sum(sums[name] for name in in_operators) / 1e9,
+        bytes_scanned=sums["bytes_scanned"],
+        spilled_bytes=sums["spilled_bytes"],
+    )
+
+
+def _pull(planned: PlannedFragment, partition: int, schema: pa.Schema, output: Channel) -> Thread:
+    """Puts a partition's batches into the channel, under a plain schema: what that takes is done here, side
+    by side for all partitions."""
+
     def run() -> None:
         error: BaseException | None = None
         try:
             with engine_errors():
-                for batch in context.execute(plan, partition):
-                    output.put(batch.to_pyarrow())
+                for batch in planned.context.execute(planned.plan, partition):
+                    output.put(as_plain(batch.to_pyarrow(), schema))
         except ChannelClosed:
             pass
         except BaseException as failure:  # the reader must learn of any end but the real one

@@ -10,7 +10,6 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -25,6 +24,7 @@ from heddle.physical.cancel import CancelToken
 from heddle.physical.environment import RunEnvironment
 from heddle.physical.failures import StageFailed
 from heddle.physical.held import Part, part_of
+from heddle.physical.metering import Work
 from heddle.physical.steps import RejectedRows, binding_of, call_batches, stage_error, tell
 from heddle.udf_bridge.transport import (
     CallContext,
@@ -43,12 +43,12 @@ STOPS_MAX: Final = 3
 
 
 def stream_fused(
-    op: Step, batches: Batches, env: RunEnvironment, stop: CancelToken, reject: RejectedRows
+    op: Step, batches: Batches, env: RunEnvironment, stop: CancelToken, reject: RejectedRows, work: Work
 ) -> Batches:
     """Batches of the last step's output, at least one. Raises `StageFailed`, `Cancelled`."""
     calls = FusedCalls(op, env, stop, reject)
     try:
-        yield from call_batches(op, calls, batches, env, reject)
+        yield from call_batches(op, calls, batches, env, reject, work)
     finally:
         batches.close()
         calls.close()
@@ -188,8 +188,7 @@ class FusedCalls:
     def _opened(self, at: int, end: int) -> tuple[Part, ChainSession | None]:
         part = part_of(self._members[at:end])
         bindings = [
-            replace(binding_of(m.step, self._env), link=link, batching=None)
-            for m, link in zip(part.members, part.links, strict=True)
+            binding_of(m.step, self._env, link) for m, link in zip(part.members, part.links, strict=True)
         ]
         try:
             session = self._env.transport.open_chain(bindings, partial(tell, self._env, self._op.path))

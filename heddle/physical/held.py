@@ -57,7 +57,11 @@ def part_of(members: Sequence[Member]) -> Part:
     links: list[Link] = []
     for member in members[:travelled]:
         there |= member.link.returns
-        gives = pa.schema([field for field in member.link.gives if field.name in there])
-        links.append(replace(member.link, gives=gives))
+        stays = [field for field in member.link.gives if field.name not in there]
+        links.append(_without(member.link, stays) if stays else member.link)
     links += [member.link for member in members[travelled:]]
     return Part(tuple(members), frozenset(sends), tuple(links))
+
+
+def _without(link: Link, fields: Sequence[pa.Field]) -> Link:
+    return replace(link, gives=pa.schema([field for field in link.gives if field not in fields]))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from functools import partial
-from typing import Final, Protocol, assert_never
+from typing import TYPE_CHECKING, Final, Protocol, assert_never
 
 import pyarrow as pa
 
@@ -31,6 +31,8 @@ from heddle.physical.events import (
     StageMetric,
 )
 from heddle.physical.failures import StageFailed
+from heddle.physical.metering import Work
+from heddle.physical.step_costs import STEP_COSTS
 from heddle.udf_bridge.transport import (
     Batching,
     CallResult,
@@ -45,6 +47,9 @@ from heddle.udf_bridge.transport import (
     StepFailure,
     StepSession,
 )
+
+if TYPE_CHECKING:
+    from heddle.core.link import Link
 
 MERGE_WAIT_MAX_S: Final = 0.005
 """How long a call may wait for those of other runs, where no policy says so; it seldom does."""
@@ -62,6 +67,7 @@ def stream_step(
     env: RunEnvironment,
     stop: CancelToken,
     reject: RejectedRows,
+    work: Work,
 ) -> Batches:
     """Batches of the step's output, at least one when it has an output. Raises `StageFailed`, `Cancelled`."""
     try:
@@ -70,18 +76,18 @@ def stream_step(
         raise StageFailed(op, stage_error(op, failure, 1, env)) from failure
     try:
         if batches is None:
-            yield from _source(op, session, env, stop)
+            yield from _source(op, session, env, stop, work)
         else:
-            yield from call_batches(op, Caller(op, session, env, stop), batches, env, reject)
+            yield from call_batches(op, Caller(op, session, env, stop), batches, env, reject, work)
     finally:
         if batches is not None:
             batches.close()
         session.close()
 
 
-def _source(op: Step, session: StepSession, env: RunEnvironment, stop: CancelToken) -> Batches:
+def _source(op: Step, session: StepSession, env: RunEnvironment, stop: CancelToken, work: Work) -> Batches:
     context = Caller(op, session, env, stop).context(0, 1)
-    produced = session.batches(context)
+    produced = _counted(session.batches(context), work)
     try:
         if op.row is not None and op.row.complete:
             yield from at_least_one(produced, op.row.arrow())
@@ -91,6 +97,16 @@ def _source(op: Step, session: StepSession, env: RunEnvironment, stop: CancelTok
         raise StageFailed(op, stage_error(op, failure, 1, env)) from failure
 
 
+def _counted(produced: Iterator[pa.RecordBatch], work: Work) -> Iterator[pa.RecordBatch]:
+    """What one call of a source gives, batch by batch."""
+    with work.here(calls=1):
+        batch = next(produced, None)
+    while batch is not None:
+        yield batch
+        with work.here():
+            batch = next(produced, None)
+
+
 class Calls(Protocol):
     def call(self, rows: pa.Table | None, number: int) -> CallResult:
         """`number` counts the calls. Raises `FailedCall`, `StageFailed` or `Cancelled`."""
@@ -98,14 +114,14 @@ class Calls(Protocol):
 
 
 def call_batches(
-    op: Step, caller: Calls, batches: Batches, env: RunEnvironment, reject: RejectedRows
+    op: Step, caller: Calls, batches: Batches, env: RunEnvironment, reject: RejectedRows, work: Work
 ) -> Batches:
     """The output of a step with an input, called through `caller`, at least one batch."""
     inputs = _inputs(op, batches, env)
     schema = op.row.arrow() if op.row is not None and op.row.complete else None
     fill = Absent(op)
     empty = True
-    for rows, result in _results(op, caller, inputs, env):
+    for rows, result in _results(op, caller, inputs, env, work):
         for rejection in result.rejections:
             reject(op, rows, rejection, 1)
         if result.output is None:
@@ -142,13 +158,13 @@ def _inputs(op: Step, batches: Batches, env: RunEnvironment) -> Iterator[pa.Tabl
 
 
 def _results(
-    op: Step, caller: Calls, inputs: Iterator[pa.Table], env: RunEnvironment
+    op: Step, caller: Calls, inputs: Iterator[pa.Table], env: RunEnvironment, work: Work
 ) -> Iterator[tuple[pa.Table, CallResult]]:
     """Calls and their results, in the order of the input, `concurrency` of them at a time."""
     at_once = op.policy.concurrency or 1
     if at_once == 1 or op.call.signature.rows == "table":
         for number, rows in enumerate(inputs):
-            yield rows, _call(op, caller, rows, number, env)
+            yield rows, _call(op, caller, rows, number, env, work)
         return
     from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -156,7 +172,7 @@ def _results(
     with ThreadPoolExecutor(at_once, thread_name_prefix="heddle-step") as pool:
         try:
             for number, rows in enumerate(inputs):
-                window.append((rows, pool.submit(_call, op, caller, rows, number, env)))
+                window.append((rows, pool.submit(_call, op, caller, rows, number, env, work)))
                 if len(window) >= at_once:
                     done_rows, done = window.popleft()
                     yield done_rows, done.result()
@@ -168,9 +184,14 @@ def _results(
                 waiting.cancel()
 
 
-def _call(op: Step, caller: Calls, rows: pa.Table, number: int, env: RunEnvironment) -> CallResult:
+def _call(
+    op: Step, caller: Calls, rows: pa.Table, number: int, env: RunEnvironment, work: Work
+) -> CallResult:
     try:
-        result = caller.call(rows, number)
+        started_s = env.clock.monotonic()
+        with work.here(calls=1, input_rows=rows.num_rows):
+            result = caller.call(rows, number)
+        STEP_COSTS.add(op, rows.num_rows, env.clock.monotonic() - started_s)
         if env.check_steps:
             _check(op, caller, rows, result, number)
         return result
@@ -187,8 +208,12 @@ def _check(op: Step, caller: Calls, rows: pa.Table, result: CallResult, number: 
         check_call(op, rows, result, lambda part: caller.call(part, number))
 
 
-def binding_of(op: Step, env: RunEnvironment) -> StepBinding:
+def binding_of(op: Step, env: RunEnvironment, link: Link | None = None) -> StepBinding:
+    """With a `link` the step stands in a chain, whose calls are merged with no others."""
     call = op.call
+    output = link.gives if link is not None else None
+    if link is None and op.row is not None and op.row.complete:
+        output = without_absent(op.row.arrow(), op)
     return StepBinding(
         path=op.path,
         module=call.module,
@@ -196,8 +221,9 @@ def binding_of(op: Step, env: RunEnvironment) -> StepBinding:
         config=env.resolver.config(op),
         resources=env.resolver.resources(op),
         base=str(env.base),
-        output=without_absent(op.row.arrow(), op) if op.row is not None and op.row.complete else None,
-        batching=_batching(op, env),
+        output=output,
+        batching=_batching(op, env) if link is None else None,
+        link=link,
     )
 
 

@@ -19,6 +19,7 @@ import pyarrow as pa
 from google.protobuf.message import Message
 
 from heddle import __version__
+from heddle.core.record import record
 from heddle.core.signature import ModuleSignature
 from heddle.core.step import RejectedRows
 from heddle.core.types import OPEN_ROW, RowType
@@ -54,6 +55,14 @@ CANCEL_TIMEOUT_S: Final = 1.0
 DRAIN_TIMEOUT_S: Final = 5.0
 IDLE_SEGMENT_BYTES: Final = 64 << 20
 """What a plugin's pool keeps when no call is under way."""
+
+
+@record(frozen=True, slots=True)
+class Unused:
+    """Ids of bindings and resources that the plugin still holds, and nobody else knows any more."""
+
+    bindings: tuple[int, ...]
+    resources: tuple[int, ...]
 
 
 class Connection:
@@ -178,18 +187,21 @@ class Connection:
             if idle:
                 self.segments.trim(IDLE_SEGMENT_BYTES)
 
-    def release(self, binding: BindingKey | None, resources: list[ResourceKey]) -> None:
-        """Give back what no session uses any more."""
+    def give_up(self, bindings: Sequence[BindingKey], resources: Sequence[ResourceKey]) -> Unused:
+        """Forget what no session uses any more, so that the next to want it makes it anew; to be released."""
+        bound = [self._bindings.pop(key) for key in bindings]
+        opened = [self._resources.pop(key) for key in resources]
+        return Unused(tuple(i for i in bound if i is not None), tuple(i for i in opened if i is not None))
+
+    def release(self, unused: Unused) -> None:
+        """Give back what was given up."""
         with suppress(grpc.RpcError):
-            binding_id = self._bindings.pop(binding) if binding is not None else None
-            if binding_id is not None:
+            for binding_id in unused.bindings:
                 request = wire.ReleaseStepRequest(binding_id=binding_id)
                 self.control.call(request, wire.ReleaseStepResponse, DRAIN_TIMEOUT_S)
-            for resource in resources:
-                resource_id = self._resources.pop(resource)
-                if resource_id is not None:
-                    close = wire.CloseResourceRequest(resource_id=resource_id)
-                    self.control.call(close, wire.CloseResourceResponse, DRAIN_TIMEOUT_S)
+            for resource_id in unused.resources:
+                close = wire.CloseResourceRequest(resource_id=resource_id)
+                self.control.call(close, wire.CloseResourceResponse, DRAIN_TIMEOUT_S)
 
     def forget(self, key: BindingKey) -> None:
         """The plugin has closed the resources of a binding."""

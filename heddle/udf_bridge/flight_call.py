@@ -22,7 +22,13 @@ from heddle.core.wire import plugin_pb2 as wire
 from heddle.core.wire.lanes import LaneError
 from heddle.core.wire.payload import payloads
 from heddle.core.wire.reports import decode_rejected, decode_report
-from heddle.udf_bridge.lane_call import CANCEL_GRACE_S, LeaseExpiredError, PluginLostError, step_failure
+from heddle.udf_bridge.lane_call import (
+    CANCEL_GRACE_S,
+    LeaseExpiredError,
+    PluginLostError,
+    encode_context,
+    step_failure,
+)
 from heddle.udf_bridge.transport import CallContext, Reporter, StepFailure
 
 BATCH_BYTES_MAX: Final = 16 << 20
@@ -93,14 +99,7 @@ class FlightCall:
         call = wire.Call(
             call_id=self._id,
             binding_id=binding_id,
-            context=wire.Context(
-                run_id=context.run_id,
-                workflow=context.workflow,
-                step=context.step,
-                attempt=context.attempt,
-                idempotency_key=context.idempotency_key,
-                deadline_s=context.deadline_s,
-            ),
+            context=encode_context(context),
             has_input=has_input,
         )
         limit_s = context.deadline_s + ANSWER_GRACE_S if context.deadline_s is not None else None

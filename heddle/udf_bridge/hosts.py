@@ -14,9 +14,10 @@ from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
-from typing import Final
+from typing import Final, TypeVar
 
 from heddle.udf_bridge.connection import Connection
+from heddle.udf_bridge.kept import KeptBindings
 from heddle.udf_bridge.keys import BindingKey, ResourceKey
 from heddle.udf_bridge.launch import Launch
 from heddle.udf_bridge.process import PluginProcess, PluginStartError
@@ -39,6 +40,8 @@ DEGRADED_S: Final = 30.0
 IDLE_HOST_S: Final = 300.0
 """A host without sessions for so long is closed when another one is asked for."""
 
+Counted = TypeVar("Counted")
+
 _numbers = count(1)
 
 
@@ -57,6 +60,7 @@ class Host:
         self._reporters: Counter[Reporter] = Counter()
         self._bindings: Counter[BindingKey] = Counter()
         self._resources: Counter[ResourceKey] = Counter()
+        self._kept = KeptBindings()
         self.retired = False
         self.idle_since = time.monotonic()
 
@@ -89,8 +93,7 @@ class Host:
 
     def unsubscribe(self, report: Reporter) -> None:
         with self._lock:
-            self._reporters[report] -= 1
-            self._reporters += Counter()
+            _take_one(self._reporters, report)
 
     def connection(self, on_cancel: OnCancel | None = None) -> Connection:
         """The running plugin, started if need be; after a crash not at once. Raises `StepFailure`."""
@@ -118,6 +121,7 @@ class Host:
             if self._connection is not connection:
                 return
             self._connection = None
+            self._kept.clear()
             self._crashes.append(time.monotonic())
             self._last_crash = reason
         connection.discard()
@@ -128,21 +132,29 @@ class Host:
         self.subscribe(report)
         with self._lock:
             self._bindings[key] += 1
+            self._kept.used(key)
             self._resources.update({resource for _, resource in key.resources})
 
     def close_session(self, key: BindingKey, report: Reporter) -> None:
+        """Resources are closed with their last user. A binding without any stays for a while."""
         with self._lock:
-            self._bindings[key] -= 1
-            self._resources.subtract({resource for _, resource in key.resources})
-            binding = key if not self._bindings[key] else None
+            _take_one(self._bindings, key)
+            for resource in {resource for _, resource in key.resources}:
+                _take_one(self._resources, resource)
+            unused = self._kept.unused(key) if not self._bindings[key] else []
             resources = [r for _, r in reversed(key.resources) if not self._resources[r]]
-            self._bindings += Counter()
-            self._resources += Counter()
             connection = self._connection
+            # Forgotten under the lock: a session that opens from here on binds anew.
+            given_up = connection.give_up(unused, resources) if connection is not None else None
             self.idle_since = time.monotonic()
-        if connection is not None and (binding is not None or resources):
-            connection.release(binding, resources)
+        if connection is not None and given_up is not None:
+            connection.release(given_up)
         self.unsubscribe(report)
+
+    def distrust(self, key: BindingKey) -> None:
+        """A call of a binding has failed, so it is not kept for other sessions."""
+        with self._lock:
+            self._kept.distrust(key)
 
     def close(self) -> None:
         with self._lock:
@@ -176,6 +188,12 @@ class Host:
             reporters = list(self._reporters)
         for reporter in reporters:
             reporter(report)
+
+
+def _take_one(users: Counter[Counted], of: Counted) -> None:
+    users[of] -= 1
+    if not users[of]:
+        del users[of]
 
 
 class PluginHosts:

@@ -28,13 +28,22 @@ class ResourceKey:
 
 @record(frozen=True, slots=True)
 class BindingKey:
-    """Everything that `BindStep` needs; equal keys share a binding."""
+    """Everything that `BindStep` needs; equal keys share a binding. Its hash is worked out once, because that
+    of an Arrow schema takes long."""
 
     step: str
     config_json: str
     resources: tuple[tuple[str, ResourceKey], ...]
     base: str
     link: Link | None = None
+    _number: int = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        said = (self.step, self.config_json, self.resources, self.base, self.link)
+        object.__setattr__(self, "_number", hash(said))
+
+    def __hash__(self) -> int:
+        return self._number
 
 
 def binding_key(binding: StepBinding) -> BindingKey:

@@ -66,6 +66,18 @@ class CalledPlugin(Protocol):
         ...
 
 
+def encode_context(context: CallContext) -> wire.Context:
+    """What a plugin is told of a call's run."""
+    return wire.Context(
+        run_id=context.run_id,
+        workflow=context.workflow,
+        step=context.step,
+        attempt=context.attempt,
+        idempotency_key=context.idempotency_key,
+        deadline_s=context.deadline_s,
+    )
+
+
 class LaneCall:
     """Use it once: `run` gives the output, `grant_bytes` afterwards the size of its largest batch.
 
@@ -119,14 +131,7 @@ class LaneCall:
         call = wire.Call(
             call_id=self._id,
             binding_id=binding_id,
-            context=wire.Context(
-                run_id=context.run_id,
-                workflow=context.workflow,
-                step=context.step,
-                attempt=context.attempt,
-                idempotency_key=context.idempotency_key,
-                deadline_s=context.deadline_s,
-            ),
+            context=encode_context(context),
             has_input=input is not None,
             end=True,
             forgotten=self._pool.forgotten(),

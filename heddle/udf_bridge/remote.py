@@ -108,7 +108,15 @@ class RemoteEndpoint:
     ) -> Iterator[pa.Table]:
         """A call that was lost with others is made once more, unless part of its output is already used.
         `report` stands in for the endpoint's own, in a call that serves several."""
-        report = report or self._report
+        try:
+            yield from self._call(input, context, refused, report or self._report)
+        except StepFailure:
+            self._host.distrust(self._key)
+            raise
+
+    def _call(
+        self, input: pa.Table | None, context: CallContext, refused: list[RejectedRows], report: Reporter
+    ) -> Iterator[pa.Table]:
         connection = self._host.connection(context.on_cancel)
         others, started = connection.calls, connection.started
         begun = False

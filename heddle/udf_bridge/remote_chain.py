@@ -50,6 +50,20 @@ class RemoteChain:
         return known
 
     def run(self, input: pa.Table, contexts: Sequence[CallContext], reports: Sequence[Reporter]) -> ChainEnd:
+        try:
+            end = self._run(input, contexts, reports)
+        except StepFailure:
+            self._distrust()
+            raise
+        if end.failure is not None:
+            self._distrust()
+        return end
+
+    def _distrust(self) -> None:
+        for key in self._keys:
+            self._host.distrust(key)
+
+    def _run(self, input: pa.Table, contexts: Sequence[CallContext], reports: Sequence[Reporter]) -> ChainEnd:
         connection = self._host.connection(contexts[0].on_cancel)
         others, started = connection.calls, connection.started
         try:

@@ -42,6 +42,14 @@ def test_chain() -> None:
     assert "Python loop" in done.stdout
 
 
+def test_memo() -> None:
+    found = result_of(
+        bench("benchmarks.memo", *("--repeats", "1", "--steps", "4", "--milliseconds", "30", "--rows", "100"))
+    )
+    assert list(found) == ["memo_rerun", "memo_one_changed", "memo_calls"]
+    assert found["memo_calls"] == 1
+
+
 def test_memory() -> None:
     found = result_of(
         bench(
@@ -66,8 +74,12 @@ def test_memory_counts_what_does_not_finish() -> None:
 @pytest.mark.parametrize(
     ("only", "keys"),
     [
-        ("filter_through_step,narrow_step", {"filter_through_step", "narrow_step"}),
+        (
+            "filter_through_step,narrow_step",
+            {"filter_through_step", "filter_through_step_scattered", "narrow_step"},
+        ),
         ("fused_steps,opaque_step", {"fused_steps", "opaque_step"}),
+        ("placement,top_k", {"placement", "top_k"}),
         ("shared_prefix", {"shared_prefix_one_run", "shared_prefix"}),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -72,7 +73,31 @@ class Told:
         return self.wait_for(lambda r: isinstance(r, PluginOutput) and text in r.line)
 
 
-class Conformance:
+class StepCalls(ABC):
+    """Single calls of steps, for whoever opens sessions."""
+
+    @abstractmethod
+    def session(self, step: str, config: Mapping[str, ConfigValue] | None = None) -> StepSession: ...
+
+    def call(
+        self, step: str, rows: pa.Table | None, config: Mapping[str, ConfigValue] | None = None
+    ) -> CallResult:
+        """One call of a step in a session of its own."""
+        session = self.session(step, config)
+        try:
+            return session.invoke(rows, context())
+        finally:
+            session.close()
+
+    def output(
+        self, step: str, rows: pa.Table | None, config: Mapping[str, ConfigValue] | None = None
+    ) -> pa.Table:
+        output = self.call(step, rows, config).output
+        assert output is not None
+        return output
+
+
+class Conformance(StepCalls):
     """The plugin of a language. Sessions are closed with it."""
 
     def __init__(self, language: str) -> None:
@@ -160,23 +185,6 @@ class Conformance:
         assert chain is not None, "every SDK knows chains"
         self.chains.append(chain)
         return chain
-
-    def call(
-        self, step: str, rows: pa.Table | None, config: Mapping[str, ConfigValue] | None = None
-    ) -> CallResult:
-        """One call of a step in a session of its own."""
-        session = self.session(step, config)
-        try:
-            return session.invoke(rows, context())
-        finally:
-            session.close()
-
-    def output(
-        self, step: str, rows: pa.Table | None, config: Mapping[str, ConfigValue] | None = None
-    ) -> pa.Table:
-        output = self.call(step, rows, config).output
-        assert output is not None
-        return output
 
     def close(self) -> None:
         for session in (*self.sessions, *self.chains):

@@ -20,8 +20,8 @@ from heddle.core.wire.description import decode_module
 from heddle.udf_bridge.address import GatewayAddress, parse_url
 from heddle.udf_bridge.flight import FlightTransport, GatewayClient, GatewayClients
 from heddle.udf_bridge.merging import Mergers
-from heddle.udf_bridge.transport import Batching, CallResult, ResourceBinding, StepBinding, StepSession
-from tests.conformance.plugin import ENVIRON, PATIENCE_S, PROJECTS, Told, context
+from heddle.udf_bridge.transport import Batching, ResourceBinding, StepBinding, StepSession
+from tests.conformance.plugin import ENVIRON, PATIENCE_S, PROJECTS, StepCalls, Told, context
 
 
 class GatewayProcess:
@@ -84,7 +84,7 @@ class GatewayProcess:
                     self._changed.notify_all()
 
 
-class Served:
+class Served(StepCalls):
     """An engine's side of a gateway."""
 
     def __init__(
@@ -137,22 +137,6 @@ class Served:
         session = self._transport.open(binding, told)
         self._sessions.append(session)
         return session
-
-    def call(
-        self, step: str, rows: pa.Table | None, config: Mapping[str, ConfigValue] | None = None
-    ) -> CallResult:
-        session = self.session(step, config)
-        try:
-            return session.invoke(rows, context())
-        finally:
-            session.close()
-
-    def output(
-        self, step: str, rows: pa.Table | None, config: Mapping[str, ConfigValue] | None = None
-    ) -> pa.Table:
-        output = self.call(step, rows, config).output
-        assert output is not None
-        return output
 
     def close(self) -> None:
         for session in self._sessions:

@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import field, replace
 from typing import Final
 
+from heddle.core.link import Link
+from heddle.core.planning import quoted
+from heddle.core.record import record
 from heddle.logical.links import link_of
 from heddle.logical.plan import Fragment, LogicalPlan, Member, Note, Op, OpId, Sink, Step
-from heddle.logical.sql import quoted
 
 MEMBERS_MAX: Final = 32
 """What a step costs that is called again by itself grows with the steps before it."""
@@ -31,6 +33,7 @@ def fuse_steps(plan: LogicalPlan) -> LogicalPlan:
     ops: dict[OpId, Op] = dict(plan.ops)
     readers = plan.readers()
     notes: list[Note] = []
+    chains: dict[OpId, _Chain] = {}
     for op in plan.in_order():
         if not isinstance(op, Step) or op.input is None:
             continue
@@ -38,21 +41,36 @@ def fuse_steps(plan: LogicalPlan) -> LogicalPlan:
         if not isinstance(below, Step) or not _are_neighbours(below, op):
             continue
         taken = len(readers[below.id]) > 1 or below.id in plan.spooled or below.id in plan.roots
-        fused = "its result is kept" if taken else _fused(below, op, ops)
-        if isinstance(fused, Step):
-            for gone in (below.id, *(fragment.id for fragment in between)):
-                del ops[gone]
-            ops[op.id] = fused
-        else:
-            text = f"{below.steps[-1].path} is called by itself: {fused}"
-            notes.append(Note(RULE, op.id, text, fired=False))
+        chain = chains.get(below.id)
+        made = "its result is kept" if taken else _longer(chain or _Chain([below]), op, ops)
+        if isinstance(made, str):
+            notes.append(Note(RULE, op.id, f"{below.path} is called by itself: {made}", fired=False))
+            continue
+        chains.pop(below.id, None)
+        chains[op.id] = made
+        for gone in (below.id, *(fragment.id for fragment in between)):
+            del ops[gone]
     owners: dict[OpId, OpId] = {}
-    for op in ops.values():
-        if isinstance(op, Step) and op.members:
-            owners.update({member.step.id: op.id for member in op.members})
-            notes.append(Note(RULE, op.id, f"one call for {', '.join(m.step.path for m in op.members)}"))
-    moved = (replace(note, op=owners.get(note.op, note.op)) for note in (*plan.notes, *notes))
+    for last, chain in chains.items():
+        ops[last] = _one_step(chain)
+        owners.update((step.id, last) for step in chain.steps)
+        notes.append(Note(RULE, last, f"one call for {', '.join(step.path for step in chain.steps)}"))
+    moved = (_moved(note, owners) for note in (*plan.notes, *notes))
     return replace(plan, ops=ops, notes=tuple(dict.fromkeys(moved)))
+
+
+@record(slots=True, eq=False)
+class _Chain:
+    """Steps that run in one call. A single step that is no chain yet has no links."""
+
+    steps: list[Step]
+    links: list[Link] = field(default_factory=list)
+
+
+def _moved(note: Note, owners: Mapping[OpId, OpId]) -> Note:
+    """A note about a step of a chain stands at the chain."""
+    owner = owners.get(note.op, note.op)
+    return note if owner == note.op else replace(note, op=owner)
 
 
 def _below(
@@ -90,51 +108,59 @@ def _gives_as_is(fragment: Fragment, op: Step, ops: dict[OpId, Op]) -> bool:
 def _are_neighbours(below: Step, op: Step) -> bool:
     """Whether both are of the same plugin, so that it is worth a word when they stay apart."""
     one, other = below.call.module, op.call.module
-    return (one.path, one.code_hash) == (other.path, other.code_hash) and below.workflow == op.workflow
+    same = one is other or (one.path, one.code_hash) == (other.path, other.code_hash)
+    return same and below.workflow == op.workflow
 
 
-def _fused(below: Step, op: Step, ops: dict[OpId, Op]) -> Step | str:
-    """Both as one, or why not."""
+def _longer(chain: _Chain, op: Step, ops: dict[OpId, Op]) -> _Chain | str:
+    """The chain with one more step behind it, or why that one stays apart."""
+    first, last = chain.steps[0], chain.steps[-1]
     reason = (
         _why_apart(op)
-        or ("" if below.members else _why_apart(below))
-        or ("they have different handlers" if below.trap != op.trap else "")
-        or ("they have different policies" if below.policy != op.policy else "")
-        or (f"one call takes at most {MEMBERS_MAX} steps" if len(below.members) >= MEMBERS_MAX else "")
+        or ("" if chain.links else _why_apart(first))
+        or ("they have different handlers" if first.trap != op.trap else "")
+        or ("they have different policies" if first.policy != op.policy else "")
+        or (f"one call takes at most {MEMBERS_MAX} steps" if len(chain.links) >= MEMBERS_MAX else "")
     )
     if reason:
         return reason
-    members = below.members or _first(below, ops)
-    if isinstance(members, str):
-        return members
-    before = members[-1].step.row
-    assert before is not None, "what a step reads has a row"
-    link = link_of(op, before)
+    if not chain.links:
+        link = _first_link(first, ops)
+        if isinstance(link, str):
+            return link
+        chain.links.append(link)
+    assert last.row is not None, "what a step reads has a row"
+    link = link_of(op, last.row)
     if isinstance(link, str):
         return link
-    members = (*members, Member(op, link))
-    steps = [member.step for member in members]
-    all_map = all(step.call.signature.rows == "map" for step in steps)
-    first = steps[0]
+    chain.steps.append(op)
+    chain.links.append(link)
+    return chain
+
+
+def _first_link(first: Step, ops: dict[OpId, Op]) -> Link | str:
+    assert first.input is not None, "only steps with an input are put together"
+    source = ops[first.input]
+    assert not isinstance(source, Sink), "nothing reads a sink"
+    if source.row is None or not source.row.complete:
+        return "the columns before it are known only in a run"
+    return link_of(first, source.row)
+
+
+def _one_step(chain: _Chain) -> Step:
+    """The chain as one operator, in the place of its last step."""
+    first, last = chain.steps[0], chain.steps[-1]
+    all_map = all(step.call.signature.rows == "map" for step in chain.steps)
     signature = replace(first.call.signature, rows="map" if all_map else "flat")
     return replace(
-        op,
-        call=replace(first.call, callee=" | ".join(s.call.callee for s in steps), signature=signature),
+        last,
+        call=replace(
+            first.call, callee=" | ".join(step.call.callee for step in chain.steps), signature=signature
+        ),
         input=first.input,
-        path=f"{first.path} … {op.path}",
-        members=members,
+        path=f"{first.path} … {last.path}",
+        members=tuple(map(Member, chain.steps, chain.links)),
     )
-
-
-def _first(below: Step, ops: dict[OpId, Op]) -> tuple[Member, ...] | str:
-    assert below.input is not None, "only steps with an input are put together"
-    source = ops[below.input]
-    assert not isinstance(source, Sink), "nothing reads a sink"
-    before = source.row
-    if before is None or not before.complete:
-        return "the columns before it are known only in a run"
-    link = link_of(below, before)
-    return link if isinstance(link, str) else (Member(below, link),)
 
 
 def _why_apart(step: Step) -> str:
