@@ -29,10 +29,15 @@ _CODE = re.compile(r"HD\d{1,5}", re.IGNORECASE)
 @click.command()
 @click.argument("subject", metavar="FILE|CODE")
 @click.option(
-    "--plan", "show_plans", is_flag=True, help="Show DataFusion's logical and physical plans as well."
+    "--plan",
+    "show_plans",
+    is_flag=True,
+    help="Show each fragment's SQL and the plans that its engine makes of it as well.",
 )
 @click.option(
-    "--analyze", is_flag=True, help="Run the program, effects included, and show what each stage did."
+    "--analyze",
+    is_flag=True,
+    help="Run the program, effects included, and show what each stage did and took.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--no-optimize", is_flag=True, help="Show the plan as it is before any rule.")
@@ -59,7 +64,7 @@ def explain(
         return 0
     from heddle.engine import RunOptions
 
-    options = RunOptions(optimize=not no_optimize, engine=engine_choice)
+    options = RunOptions(optimize=not no_optimize, engine=engine_choice, alone=True)
     return _show_plan(subject, show_plans, as_json, options, analyze, profile, params)
 
 

@@ -35,6 +35,7 @@ from heddle.physical.events import (
     StageMetric,
     StageProgress,
     StageStarted,
+    StageTaken,
     StepRetried,
 )
 from heddle.sizes import size_text
@@ -122,6 +123,9 @@ class EventTexts:
                 if self._successes or event.status == "failed":
                     lines.append(self._finished(event))
                 return "\n".join(lines) or None
+            case StageTaken(label=label, how=how, rows=rows, size_bytes=size_bytes):
+                amount = f"{counted(rows, 'row')}, {size_text(size_bytes)}"
+                return f"{visible(label)}: {amount}, {how}" if self._successes else None
             case StepRetried(stage=stage, attempt=attempt, wait_s=wait_s, message=message):
                 after = f" after {duration_text(wait_s)}" if wait_s else ""
                 return (

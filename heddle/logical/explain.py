@@ -1,14 +1,14 @@
 """Explain: the plan as a tree for people and as JSON, with what every rule did or did not do.
 
-`explain_plan` takes the plan and, per fragment, what DataFusion pushed into its inputs; the result is
-data with two renderings.
+`explain_plan` takes the plan and, per fragment, what its engine pushed into its inputs; the result is data
+with two renderings.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field, replace
-from typing import assert_never
+from typing import Final, assert_never
 
 from heddle.core.record import record
 from heddle.logical.plan import (
@@ -37,12 +37,25 @@ class Pushed:
 
 @record(frozen=True, slots=True)
 class FragmentPlans:
-    """DataFusion's view of a fragment. `pushed` is by the input's path; `late`: only a run can plan it."""
+    """What the fragment's engine makes of its SQL. `pushed` has the input's path, for each scan; `late`: only
+    a run can plan it."""
 
+    sql: str
     logical: str
     physical: str
-    pushed: Mapping[str, Pushed]
+    pushed: tuple[tuple[str, Pushed], ...]
     late: bool
+
+
+@record(frozen=True, slots=True)
+class Measured:
+    """What a run did in a stage: lines for people, and amounts by name (rows, bytes, seconds)."""
+
+    lines: tuple[str, ...]
+    numbers: Mapping[str, float]
+
+
+NOT_MEASURED: Final = Measured((), {})
 
 
 @record(frozen=True, slots=True)
@@ -58,7 +71,7 @@ class ExplainNode:
     children: tuple[ExplainNode, ...]
     frame: bool
     seen: bool
-    measured: tuple[str, ...] = ()
+    measured: Measured = NOT_MEASURED
 
 
 @record(frozen=True, slots=True)
@@ -69,16 +82,16 @@ class Explanation:
     roots: tuple[ExplainNode, ...]
     dropped: tuple[str, ...]
     plans: Mapping[OpId, FragmentPlans]
-    measured: tuple[str, ...] = ()
+    measured: Measured = NOT_MEASURED
     handlers: Mapping[str, Explanation] = field(default_factory=dict)
 
-    def with_measures(self, measures: Mapping[str, tuple[str, ...]]) -> Explanation:
+    def with_measures(self, measures: Mapping[str, Measured]) -> Explanation:
         """With what a run did, by the stages' paths; "" is the run itself."""
-        of_stages = {path: lines for path, lines in measures.items() if path}
+        of_stages = {path: measured for path, measured in measures.items() if path}
         return replace(
             self,
             roots=tuple(_measured(root, measures) for root in self.roots),
-            measured=measures.get("", ()),
+            measured=measures.get("", NOT_MEASURED),
             handlers={name: handler.with_measures(of_stages) for name, handler in self.handlers.items()},
         )
 
@@ -87,10 +100,11 @@ class Explanation:
         for root in self.roots:
             _render(root, "", "", lines)
         lines += [f"pruned  {text}" for text in self.dropped]
-        lines += [f"run     {text}" for text in self.measured]
+        lines += [f"run     {text}" for text in self.measured.lines]
         if plans:
             for op_id, plan in self.plans.items():
-                lines += ["", f"fragment {op_id}: logical plan", plan.logical.rstrip()]
+                lines += ["", f"fragment {op_id}: SQL", plan.sql]
+                lines += [f"fragment {op_id}: logical plan", plan.logical.rstrip()]
                 lines += [f"fragment {op_id}: physical plan", plan.physical.rstrip()]
         text = "\n".join(lines) + "\n"
         for name, handler in self.handlers.items():
@@ -102,9 +116,10 @@ class Explanation:
         return {
             "roots": [_data(root) for root in self.roots],
             "pruned": list(self.dropped),
-            "measured": list(self.measured),
+            "measured": list(self.measured.lines),
             "fragments": {
                 str(op_id): {
+                    "sql": p.sql,
                     "logical": p.logical,
                     "physical": p.physical,
                     "late": p.late,
@@ -145,9 +160,11 @@ def _node(
     )
 
 
-def _measured(node: ExplainNode, measures: Mapping[str, tuple[str, ...]]) -> ExplainNode:
-    children = tuple(_measured(child, measures) for child in node.children)
-    return replace(node, children=children, measured=measures.get(node.path, ()))
+def _measured(node: ExplainNode, measures: Mapping[str, Measured], above: str = "") -> ExplainNode:
+    """A scan runs inside the fragment `above` it, whose path it has when nothing else is in that."""
+    children = tuple(_measured(child, measures, node.path) for child in node.children)
+    measured = NOT_MEASURED if node.path == above else measures.get(node.path, NOT_MEASURED)
+    return replace(node, children=children, measured=measured)
 
 
 def _first_time(node: ExplainNode, seen: set[OpId]) -> ExplainNode:
@@ -207,7 +224,7 @@ def _fragment_details(op: Fragment, plans: FragmentPlans | None) -> list[str]:
         lines.append(f"gives only {', '.join(op.columns)}")
     if op.limit is not None:
         lines.append(f"limit {op.limit}")
-    for relation, pushed in (plans.pushed if plans else {}).items():
+    for relation, pushed in plans.pushed if plans else ():
         parts = [] if pushed.columns is None else [f"columns {', '.join(pushed.columns) or 'none'}"]
         parts += [f"filter {text}" for text in pushed.filters]
         if parts:
@@ -225,7 +242,7 @@ def _render(node: ExplainNode, lead: str, below: str, lines: list[str]) -> None:
     bar = "│ " if node.children else "  "
     if not node.seen:
         lines += [f"{below}{bar}  {text}" for text in node.details]
-        lines += [f"{below}{bar}  ran: {text}" for text in node.measured]
+        lines += [f"{below}{bar}  ran: {text}" for text in node.measured.lines]
         lines += [f"{below}{bar}  {'+' if n.fired else '-'} {n.rule}: {n.text}" for n in node.notes]
     for index, child in enumerate(node.children):
         last = index == len(node.children) - 1
@@ -243,7 +260,8 @@ def _data(node: ExplainNode) -> dict[str, object]:
         "label": node.label,
         "path": node.path,
         "details": list(node.details),
-        "measured": list(node.measured),
+        "measured": list(node.measured.lines),
+        "numbers": dict(node.measured.numbers),
         "rules": [{"rule": n.rule, "fired": n.fired, "text": n.text} for n in node.notes],
         "frame": node.frame,
         "seen": node.seen,

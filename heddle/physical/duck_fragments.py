@@ -7,63 +7,61 @@ cannot be read it says where.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from threading import Thread
-from typing import Final
+from typing import TypeAlias
 
 import duckdb
 import pyarrow as pa
 
-from heddle.core.record import record
+from heddle.core.planning import quoted
 from heddle.errors import Cancelled
 from heddle.logical.plan import Fragment
-from heddle.logical.portable import duckdb_sql
-from heddle.logical.sql import fragment_sql, names_read, quoted
+from heddle.logical.sql import fragment_sql, names_read
 from heddle.physical.batches import Batches, as_plain, at_least_one, plain_schema
 from heddle.physical.cancel import CancelToken
-from heddle.physical.channel import Channel
-from heddle.physical.duck import DuckSession
+from heddle.physical.channel import JOIN_WAIT_S, Channel
+from heddle.physical.duck import DuckSession, profile_of
+from heddle.physical.duck_sql import (
+    DuckTable,
+    duckdb_sql,
+    parquet_table,
+    stream_name,
+    stream_table,
+    values_of,
+)
 from heddle.physical.engine_errors import EngineError, engine_errors, is_exhausted, stage_error
 from heddle.physical.environment import RunEnvironment
 from heddle.physical.failures import StageFailed
 from heddle.physical.feeding import feed
-from heddle.physical.fragments import FragmentInput, ScanMetrics, stream_on_datafusion
 from heddle.physical.frames import Frame
-from heddle.physical.session import FileBinding, Session
+from heddle.physical.inputs import FileBinding, FragmentInput
+from heddle.physical.metering import Work
 
-JOIN_WAIT_S: Final = 2.0
-
-
-@record(frozen=True, slots=True)
-class _Table:
-    """What a relation of the SQL reads: a table or a table function, with the values of its parameters."""
-
-    relation: str
-    source: str
-    values: tuple[object, ...] = ()
+StreamFragment: TypeAlias = Callable[[Fragment, Mapping[str, FragmentInput], CancelToken, Work], Batches]
 
 
 class DuckFragment:
-    """One execution of one fragment."""
+    """One execution of one fragment. `elsewhere` streams fragments on DataFusion."""
 
     def __init__(
         self,
         fragment: Fragment,
         inputs: Mapping[str, FragmentInput],
         duck: DuckSession,
-        session: Session,
+        elsewhere: StreamFragment,
         env: RunEnvironment,
         stop: CancelToken,
-        metrics: ScanMetrics,
+        work: Work,
     ) -> None:
         self._fragment = fragment
         self._inputs = inputs
         self._duck = duck
-        self._session = session
+        self._elsewhere = elsewhere
         self._env = env
         self._stop = stop
-        self._metrics = metrics
+        self._work = work
         self._leaves: list[Channel] = []
         self._threads: list[Thread] = []
 
@@ -102,25 +100,35 @@ class DuckFragment:
         forget = self._stop.on_cancel(cursor.interrupt)
         try:
             tables = [self._table(cursor, relation, source) for relation, source in self._inputs.items()]
-            values = [value for table in tables for value in table.values]
-            result = cursor.sql(_sql(self._fragment, tables), params=values)
+            result = cursor.sql(duckdb_sql(self._fragment, tables), params=values_of(tables))
             for batch in result.to_arrow_reader(self._env.batch_rows):
                 yield as_plain(batch, schema)
         finally:
             forget()
             for leaf in self._leaves:
                 leaf.close()
+            self._count(cursor)
             cursor.close()
 
-    def _table(self, cursor: duckdb.DuckDBPyConnection, relation: str, source: FragmentInput) -> _Table:
+    def _count(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        """A query that was left before its end has no profile."""
+        profile = profile_of(cursor)
+        if profile is not None:
+            self._work.add(
+                cpu_s=profile.cpu_s,
+                bytes_scanned=profile.bytes_read,
+                spilled_bytes=profile.spilled_bytes,
+            )
+
+    def _table(self, cursor: duckdb.DuckDBPyConnection, relation: str, source: FragmentInput) -> DuckTable:
         if isinstance(source, FileBinding):
             from heddle.std.readers import plain_parquet
 
             files = plain_parquet(source.step, source.config, self._env.base)
             if files is not None:
-                return _Table(relation, "read_parquet(?, union_by_name => true)", ([str(f) for f in files],))
+                return parquet_table(relation, files)
             source = self._on_datafusion(_scan(self._fragment, relation, source), {relation: source})
-        name = f"input {relation}"
+        name = stream_name(relation)
         if isinstance(source, Frame):
             cursor.register(name, pa.Table.from_batches(source.batches, schema=source.schema))
         else:
@@ -129,10 +137,10 @@ class DuckFragment:
             self._leaves.append(leaf)
             self._threads.append(feed(first, source, leaf))
             cursor.register(name, pa.RecordBatchReader.from_batches(first.schema, iter(leaf)))
-        return _Table(relation, quoted(name))
+        return stream_table(relation)
 
     def _on_datafusion(self, fragment: Fragment, inputs: Mapping[str, FragmentInput]) -> Batches:
-        return stream_on_datafusion(fragment, inputs, self._session, self._env, self._stop, self._metrics)
+        return self._elsewhere(fragment, inputs, self._stop, self._work)
 
     def _failure(self, error: EngineError) -> BaseException:
         for leaf in self._leaves:
@@ -142,17 +150,6 @@ class DuckFragment:
             return Cancelled("the run was cancelled")
         files = [source for source in self._inputs.values() if isinstance(source, FileBinding)]
         return StageFailed(self._fragment, stage_error(error, self._fragment, files, self._env))
-
-
-def _sql(fragment: Fragment, tables: list[_Table]) -> str:
-    """The fragment's SQL over its tables, with its columns and limit."""
-    text = duckdb_sql(fragment_sql(fragment))
-    if fragment.columns is not None:
-        text = f"SELECT {', '.join(quoted(name) for name in fragment.columns)} FROM ({text})"
-    if fragment.limit is not None:
-        text = f"SELECT * FROM ({text}) LIMIT {fragment.limit}"
-    sources = [f"{quoted(t.relation)} AS NOT MATERIALIZED (SELECT * FROM {t.source})" for t in tables]
-    return f"WITH {', '.join(sources)} SELECT * FROM ({text})" if sources else text
 
 
 def _scan(fragment: Fragment, relation: str, source: FileBinding) -> Fragment:

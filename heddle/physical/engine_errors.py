@@ -17,7 +17,7 @@ from heddle.logical.plan import Fragment
 from heddle.physical.channel import ChannelClosed
 from heddle.physical.environment import RunEnvironment
 from heddle.physical.failures import StageFailed
-from heddle.physical.session import FileBinding
+from heddle.physical.inputs import FileBinding
 
 _NO_MEMORY: Final = r"Resources exhausted|Out of Memory Error"
 _NO_DISK: Final = r"No space left on device|File too large|max_temp_directory_size"

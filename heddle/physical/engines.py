@@ -1,4 +1,4 @@
-"""The engines of a run, each opened when the first fragment needs it."""
+"""The engines of a run, each opened, and its library loaded, when the first fragment needs it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from heddle.logical.plan import Fragment, LogicalPlan, Scan, Step
 from heddle.physical.batches import Batches
 from heddle.physical.cancel import CancelToken
 from heddle.physical.environment import RunEnvironment
-from heddle.physical.fragments import FragmentInput, ScanMetrics, stream_on_datafusion
-from heddle.physical.session import Session
+from heddle.physical.inputs import FragmentInput
+from heddle.physical.metering import Work
 
 if TYPE_CHECKING:
     from heddle.physical.duck import DuckSession
+    from heddle.physical.session import Session
 
 DATAFUSION_SHARE: Final = 0.6
 """Of the memory budget, for a run on DataFusion alone. The rest is for frames and for batches under way."""
@@ -32,24 +33,39 @@ class Engines:
         self._env = env
         datafusion, duckdb = _shares(plan)
         self._duckdb_bytes = int(env.memory_bytes * duckdb)
-        self._datafusion = Session(env.scratch, env.base, int(env.memory_bytes * datafusion), env.cores)
-        self.metrics = ScanMetrics()
+        self._datafusion_bytes = int(env.memory_bytes * datafusion)
         self._lock = threading.Lock()
+        self._datafusion: Session | None = None
         self._duckdb: DuckSession | None = None
 
-    def stream(self, fragment: Fragment, inputs: Mapping[str, FragmentInput], stop: CancelToken) -> Batches:
-        """Batches of the fragment's result, at least one. Raises `StageFailed` or `Cancelled`."""
+    def stream(
+        self, fragment: Fragment, inputs: Mapping[str, FragmentInput], stop: CancelToken, work: Work
+    ) -> Batches:
+        """Batches of the fragment's result, at least one. `work` has what it took when the stream has ended.
+        Raises `StageFailed` or `Cancelled`."""
         if fragment.engine == "datafusion":
-            return stream_on_datafusion(fragment, inputs, self._datafusion, self._env, stop, self.metrics)
+            return self._on_datafusion(fragment, inputs, stop, work)
         from heddle.physical.duck_fragments import DuckFragment
 
         return DuckFragment(
-            fragment, inputs, self._duck_session(), self._datafusion, self._env, stop, self.metrics
+            fragment, inputs, self._duck_session(), self._on_datafusion, self._env, stop, work
         ).stream()
 
     def close(self) -> None:
         if self._duckdb is not None:
             self._duckdb.close()
+
+    def _on_datafusion(
+        self, fragment: Fragment, inputs: Mapping[str, FragmentInput], stop: CancelToken, work: Work
+    ) -> Batches:
+        from heddle.physical.fragments import stream_on_datafusion
+        from heddle.physical.session import Session
+
+        with self._lock:
+            if self._datafusion is None:
+                env = self._env
+                self._datafusion = Session(env.scratch, env.base, self._datafusion_bytes, env.cores)
+        return stream_on_datafusion(fragment, inputs, self._datafusion, self._env, stop, work)
 
     def _duck_session(self) -> DuckSession:
         from heddle.physical.duck import DuckSession

@@ -47,6 +47,10 @@ class StageProgress:
 
 @record(frozen=True, slots=True)
 class StageFinished:
+    """`rows` in `batches` left the stage. `cpu_s` is CPU time as its engine says, for steps and sinks that
+    of the engine's threads; `bytes_scanned` were read from files, `spilled_bytes` written for want of
+    memory. A step was called `calls` times, with `input_rows` in all."""
+
     run_id: str
     stage: str
     status: StageStatus
@@ -54,6 +58,24 @@ class StageFinished:
     size_bytes: int
     duration_s: float
     message: str | None = None
+    batches: int = 0
+    cpu_s: float = 0.0
+    bytes_scanned: int = 0
+    spilled_bytes: int = 0
+    calls: int = 0
+    input_rows: int = 0
+
+
+@record(frozen=True, slots=True)
+class StageTaken:
+    """The stage's rows were not computed but taken; `how` says from where, for people."""
+
+    run_id: str
+    stage: str
+    label: str
+    how: str
+    rows: int
+    size_bytes: int
 
 
 @record(frozen=True, slots=True)
@@ -176,11 +198,14 @@ class PluginLine:
 
 @record(frozen=True, slots=True)
 class RunFinished:
+    """`rows` went into sinks and final steps; `bytes_scanned` is what all stages read from files."""
+
     run_id: str
     status: RunStatus
     duration_s: float
     rows: int
     message: str | None = None
+    bytes_scanned: int = 0
 
 
 Event: TypeAlias = (
@@ -188,6 +213,7 @@ Event: TypeAlias = (
     | StageStarted
     | StageProgress
     | StageFinished
+    | StageTaken
     | StepRetried
     | RowsRejected
     | HandlerRan

@@ -17,13 +17,14 @@ from datafusion import (
     Table,
 )
 
-from heddle.core.config import ConfigValue
+from heddle.core.planning import FOOTER_SETTING, quoted
 from heddle.core.record import record
 from heddle.core.types import RowType
 from heddle.logical.plan import Fragment
-from heddle.logical.sql import fragment_sql, quoted
+from heddle.logical.sql import fragment_sql
 from heddle.physical.channel import Channel
 from heddle.physical.frames import Frame
+from heddle.physical.inputs import FileBinding
 
 ContextKind: TypeAlias = Literal["reducing", "piped", "streaming"]
 """How fragments run. `reducing`: on all cores. `piped`: it reduces what another stage streams into it, in
@@ -35,15 +36,6 @@ POOL_SHARES: Final[Mapping[ContextKind, float]] = {"reducing": 0.6, "piped": 0.3
 STREAMING_BATCH_ROWS: Final = 65_536
 """What a streaming fragment hands over at a time. Inside joins and aggregates 8,192 rows are faster, but
 every batch that leaves DataFusion costs a crossing into Python."""
-
-
-@record(frozen=True, slots=True)
-class FileBinding:
-    """A reader of `std/io`: an engine reads the files itself. `columns` are the names of all of them."""
-
-    step: str
-    config: Mapping[str, ConfigValue]
-    columns: tuple[str, ...]
 
 
 @record(frozen=True, slots=True)
@@ -101,7 +93,7 @@ class Session:
             context = self._context(_kind(fragment, bindings))
             for relation, binding in bindings.items():
                 self._bind(context, fragment, relation, binding)
-            frame = context.sql(fragment_sql(fragment))
+            frame = context.sql(_sql(fragment))
             for relation in bindings:
                 context.deregister_table(relation)
         if fragment.columns is not None:
@@ -138,6 +130,15 @@ class Session:
                 assert_never(binding)
 
 
+def _sql(fragment: Fragment) -> str:
+    sql = fragment_sql(fragment)
+    if " LIMIT " not in sql or "ORDER BY" not in sql:
+        return sql
+    from heddle.physical.kept_limits import with_kept_limits
+
+    return with_kept_limits(sql)
+
+
 def _schema_of_batches(frame: DataFrame, context: SessionContext, row: RowType) -> pa.Schema:
     """The promised types. Where there are none, those of the optimized plan: a frame's own schema is that of
     the SQL before operands get the types in which they meet."""
@@ -155,7 +156,7 @@ def _kind(fragment: Fragment, bindings: Mapping[str, Binding]) -> ContextKind:
 
 
 def _context(spill: Path, pool_bytes: int, cores: int, kind: ContextKind) -> SessionContext:
-    config = SessionConfig().with_target_partitions(1 if kind == "piped" else cores)
+    config = SessionConfig().set(*FOOTER_SETTING).with_target_partitions(1 if kind == "piped" else cores)
     if kind == "streaming":
         config = config.with_batch_size(STREAMING_BATCH_ROWS).set(
             "datafusion.optimizer.enable_round_robin_repartition", "false"

@@ -94,7 +94,7 @@ def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
 def normal(text: str, folder: Path) -> str:
     text = text.replace(str(folder), "FOLDER")
     text = re.sub(r"\b\d+(\.\d+)? (ms|s)\b", "TIME", text)
-    text = re.sub(r"\"(at|duration_s)\": [\d.e-]+", r'"\1": TIME', text)
+    text = re.sub(r"\"(at|cpu_s|duration_s)\": [\d.e-]+", r'"\1": TIME', text)
     text = re.sub(r"\"run_id\": \"[0-9a-f]+\"", '"run_id": "RUN"', text)
     text = re.sub(r"[ \t]+$", "", text, flags=re.MULTILINE)
     text = _STAGE_LINES.sub(lambda lines: "".join(sorted(lines[0].splitlines(keepends=True))), text)

@@ -76,6 +76,50 @@ def test_what_only_filters_stays_on_datafusion(folder: Path) -> None:
     assert engines_of(path, "duckdb") == ["duckdb"]
 
 
+DOUBLING = """
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from heddle.core.table import Table
+from heddle.sdk.plugin import Plugin
+
+plugin = Plugin(namespace="steps")
+
+
+class Amount(Table):
+    amount: float | None
+
+
+@plugin.step(name="double", rows="map", passthrough=True, deterministic=True)
+def double(input: Amount) -> Amount:
+    return Amount.from_arrow(pa.table({"amount": pc.multiply(input.to_arrow()["amount"], 2.0)}))
+"""
+
+
+@pytest.mark.parametrize(
+    ("query", "engine"),
+    [
+        ("group customer ( aggregate { total = sum amount } ) | sort customer", "datafusion"),
+        ("aggregate { total = sum amount }", "datafusion"),
+        ("sort { -amount, id } | take 10", "datafusion"),
+        ("sort { -amount, id }", "duckdb"),
+        ("group customer ( sort id | derive before = lag 1 amount ) | sort id", "duckdb"),
+    ],
+)
+def test_what_a_step_streams_is_grouped_on_datafusion(folder: Path, query: str, engine: str) -> None:
+    (folder / "steps.py").write_text(DOUBLING)
+    text = 'import "./steps" steps\n\nstep orders = io.parquet { path: "orders.parquet" }\n\n'
+    text += (
+        f"workflow W {{\n  (from orders)\n    | steps.double\n    | (from input | {query})\n    > found\n}}\n"
+    )
+    path = program(folder, text)
+    assert engines_of(path)[0] == engine
+    tables = [
+        run(path, ["found"], engine=choice, inline=True).outputs["found"] for choice in ("auto", "duckdb")
+    ]
+    assert tables[0].equals(tables[1])
+
+
 def test_both_give_the_same_rows(folder: Path) -> None:
     path = program(folder, JOINED)
     tables = [run(path, ["totals"], engine=choice).outputs["totals"] for choice in ("duckdb", "datafusion")]
@@ -92,8 +136,21 @@ def test_a_wish_that_cannot_be_had_is_refused_before_anything_runs(folder: Path)
         folder, text + "workflow W { (from orders | derive { up = text.upper note } | sort up) > sorted }\n"
     )
     assert run(path, ["sorted"]).outputs["sorted"].num_rows == ORDERS
-    with pytest.raises(UsageError, match=r"cannot run on duckdb: `UPPER`"):
+    with pytest.raises(UsageError, match=r"cannot run on duckdb: `text.upper`"):
         run(path, engine="duckdb")
+
+
+def test_a_wish_that_a_handler_cannot_have_is_refused_before_anything_runs(folder: Path) -> None:
+    path = program(
+        folder,
+        'step orders = io.parquet { path: "orders.parquet" }\n\n'
+        "handler kept {\n  *\n    | (from input | derive { up = text.upper error_msg } | select { up })\n"
+        "    | io.print\n}\n\n"
+        "workflow W ? kept {\n  (from orders | aggregate { n = count this })\n    > counted\n}\n",
+    )
+    assert run(path, ["counted"]).rows("counted") == [{"n": ORDERS}]
+    with pytest.raises(UsageError, match=r"cannot run on duckdb: `text.upper`"):
+        run(path, ["counted"], engine="duckdb")
 
 
 STEPS = """
