@@ -49,12 +49,19 @@ fmt: $(VENV)/.dev ## Lay out Python and Heddle files
 	$(BIN)/ruff format .
 	$(BIN)/heddle fmt $(PROGRAMS)
 
-bench: $(VENV)/.dev ## Measure everything in a few minutes, and write .cache/bench/report.md
-	$(BIN)/python -m benchmarks
+# Without pandas, which costs every process that loads datafusion time and memory.
+.venv-bench/.done: requirements.lock requirements-dev.lock pyproject.toml tools/venv.sh
+	sh tools/venv.sh .venv-bench
+	.venv-bench/bin/python -m pip --disable-pip-version-check install --quiet \
+	    --constraint requirements.lock --constraint requirements-dev.lock --editable '.[bench]'
+	@touch $@
+
+bench: .venv-bench/.done ## Measure everything in a few minutes, and write .cache/bench/report.md
+	.venv-bench/bin/python -m benchmarks
 
 SF ?= 1
-bench-tpch: $(VENV)/.dev ## Measure TPC-H against DuckDB, DataFusion and Polars: make bench-tpch SF=1
-	$(BIN)/python -m tpch_bench --scale $(SF) --plot .cache/tpch/tpch-sf$(SF).png
+bench-tpch: .venv-bench/.done ## Measure TPC-H against DuckDB, DataFusion and Polars: make bench-tpch SF=1
+	.venv-bench/bin/python -m tpch_bench --scale $(SF) --plot .cache/tpch/tpch-sf$(SF).png
 
 FUZZ_SECONDS ?= 60
 .venv-fuzz/.done: requirements.lock pyproject.toml tools/venv.sh

@@ -53,9 +53,11 @@ class Profile:
 
 @record(slots=True, eq=False)
 class _Instance:
-    """A database in memory, with the limits that were set last: setting them costs milliseconds."""
+    """A database in memory, with the limits that were set last: setting them costs milliseconds, as does
+    a cursor, so `cursors` has those that wait for a query."""
 
     connection: duckdb.DuckDBPyConnection
+    cursors: list[duckdb.DuckDBPyConnection]
     memory_bytes: int = 0
     cores: int = 0
 
@@ -66,6 +68,11 @@ class _Instance:
             self.connection.execute("SET threads = $1", [cores])
         self.connection.execute("SET temp_directory = $1", [str(spill)])
         self.memory_bytes, self.cores = memory_bytes, cores
+
+    def close(self) -> None:
+        for cursor in self.cursors:
+            cursor.close()
+        self.connection.close()
 
 
 _idle: list[_Instance] = []
@@ -87,15 +94,23 @@ class DuckSession:
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """A connection of its own, which profiles its queries; what is registered in it no other sees. The
-        caller closes it."""
+        caller closes it or gives it back."""
         with self._lock:
             if self._instance is None:
                 self._instance = _opened()
                 self._instance.limit(self._memory_bytes, self._cores, self._spill)
+            if self._instance.cursors:
+                return self._instance.cursors.pop()
             cursor = self._instance.connection.cursor()
         for setting in _PROFILING:
             cursor.execute(setting)
         return cursor
+
+    def give_back(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        """For another query, in place of closing it: one whose query ended, with nothing registered in it."""
+        with self._lock:
+            assert self._instance is not None, "the session is open as long as its cursors"
+            self._instance.cursors.append(cursor)
 
     def close(self) -> None:
         """Give the instance back; one that has spilled keeps to its folder, so it ends with the run."""
@@ -107,7 +122,7 @@ class DuckSession:
             if not self._spill.exists() and len(_idle) < IDLE_MAX:
                 _idle.append(instance)
                 return
-        instance.connection.close()
+        instance.close()
 
 
 def profile_of(cursor: duckdb.DuckDBPyConnection) -> Profile | None:
@@ -131,4 +146,4 @@ def _opened() -> _Instance:
         connection.execute(f"SET {setting}")
     for macro in _MACROS:
         connection.execute(macro)
-    return _Instance(connection)
+    return _Instance(connection, [])

@@ -64,6 +64,7 @@ class DuckFragment:
         self._work = work
         self._leaves: list[Channel] = []
         self._threads: list[Thread] = []
+        self._registered = False
 
     def stream(self) -> Batches:
         """Batches of the fragment's result, at least one. Raises `StageFailed` or `Cancelled`."""
@@ -98,17 +99,22 @@ class DuckFragment:
     def _batches(self, schema: pa.Schema) -> Batches:
         cursor = self._duck.cursor()
         forget = self._stop.on_cancel(cursor.interrupt)
+        ended = False
         try:
             tables = [self._table(cursor, relation, source) for relation, source in self._inputs.items()]
             result = cursor.sql(duckdb_sql(self._fragment, tables), params=values_of(tables))
             for batch in result.to_arrow_reader(self._env.batch_rows):
                 yield as_plain(batch, schema)
+            ended = True
         finally:
             forget()
             for leaf in self._leaves:
                 leaf.close()
             self._count(cursor)
-            cursor.close()
+            if ended and not self._registered and not self._stop.cancelled:
+                self._duck.give_back(cursor)
+            else:
+                cursor.close()
 
     def _count(self, cursor: duckdb.DuckDBPyConnection) -> None:
         """A query that was left before its end has no profile."""
@@ -129,6 +135,7 @@ class DuckFragment:
                 return parquet_table(relation, files)
             source = self._on_datafusion(_scan(self._fragment, relation, source), {relation: source})
         name = stream_name(relation)
+        self._registered = True
         if isinstance(source, Frame):
             cursor.register(name, pa.Table.from_batches(source.batches, schema=source.schema))
         else:
