@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
@@ -128,6 +129,11 @@ def why_not_portable(sql: str, inputs: Iterable[RowType]) -> str | None:
     rows = tuple(inputs)
     if any(not row.complete for row in rows):
         return "the columns of its inputs are known only in the run"
+    return _why_not(sql, rows)
+
+
+@lru_cache(256)
+def _why_not(sql: str, rows: tuple[RowType, ...]) -> str | None:
     tokens = [_Token(str(m.lastgroup), m[0]) for m in re.finditer(_TOKEN, sql, re.DOTALL) if m.lastgroup]
     try:
         _check_names(tokens, rows)
