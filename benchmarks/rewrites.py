@@ -331,7 +331,7 @@ def main() -> None:
         "--rows",
         type=int,
         default=ROWS,
-        help=f"of the tables of noise; the filter's has 4 times as many ({ROWS:,})",
+        help=f"of the tables of noise; the filter's has 10 times as many ({ROWS:,})",
     )
     parser.add_argument("--scale", type=float, default=SCALE, help=f"of TPC-H's lineitem ({SCALE:g})")
     names = tuple(REWRITES)
@@ -344,7 +344,7 @@ def main() -> None:
             Path(stack.enter_context(tempfile.TemporaryDirectory())),
             stack,
             options.repeats,
-            values_file(4 * options.rows, 1, keyed=True),
+            values_file(10 * options.rows, 1, keyed=True),
             values_file(options.rows, COLUMNS),
             values_file(options.rows, 1),
             tables(options.scale)["lineitem"],

@@ -40,6 +40,8 @@ CLOSURES_MAX = 256
 _CLOSURES: dict[tuple[Path, tuple[Path, ...]], Code] = {}
 """By file and roots, the longest unused first."""
 _CLOSURES_LOCK = threading.Lock()
+_EXECUTING = threading.RLock()
+"""Held while code is imported, so that no other thread finds it half done."""
 _CODE = "__heddle_code__"
 """The attribute of a private package that holds its `Code`."""
 
@@ -78,7 +80,8 @@ class Code:
 
 def executed(path: Path, code_hash: str) -> ModuleType | None:
     """The module that `execute` made of this content of the file, even if the file has changed since."""
-    return sys.modules.get(_module_of(path, code_hash))
+    with _EXECUTING:
+        return sys.modules.get(_module_of(path, code_hash))
 
 
 def _package_of(path: Path, code_hash: str) -> str:
@@ -162,21 +165,22 @@ def hash_of(contents: Mapping[Path, bytes]) -> str:
 
 def execute(code: Code) -> ModuleType:
     """Import the file; code that was imported before is given as it is. Raises what the code raises."""
-    if code.module in sys.modules:
-        return sys.modules[code.module]
-    if code.package not in sys.modules:
-        package = ModuleType(code.package)
-        package.__path__ = [str(root) for root in code.roots]
-        vars(package)[_CODE] = code
-        sys.modules[code.package] = package
-    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _Finder())
-    try:
-        return importlib.import_module(code.module)
-    except BaseException:
-        for name in [n for n in sys.modules if n == code.package or n.startswith(code.package + ".")]:
-            del sys.modules[name]
-        raise
+    with _EXECUTING:
+        if code.module in sys.modules:
+            return sys.modules[code.module]
+        if code.package not in sys.modules:
+            package = ModuleType(code.package)
+            package.__path__ = [str(root) for root in code.roots]
+            vars(package)[_CODE] = code
+            sys.modules[code.package] = package
+        if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+            sys.meta_path.insert(0, _Finder())
+        try:
+            return importlib.import_module(code.module)
+        except BaseException:
+            for name in [n for n in sys.modules if n == code.package or n.startswith(code.package + ".")]:
+                del sys.modules[name]
+            raise
 
 
 class _Finder(MetaPathFinder):

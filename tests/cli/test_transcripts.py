@@ -92,7 +92,10 @@ def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def normal(text: str, folder: Path) -> str:
+    """Without what differs from run to run: folders, times, numbers of runs, and progress that only a slow
+    run tells."""
     text = text.replace(str(folder), "FOLDER")
+    text = re.sub(r"^\{\"event\": \"stage_progress\".*\n", "", text, flags=re.MULTILINE)
     text = re.sub(r"\b\d+(\.\d+)? (ms|s)\b", "TIME", text)
     text = re.sub(r"\"(at|cpu_s|duration_s)\": [\d.e-]+", r'"\1": TIME', text)
     text = re.sub(r"\"run_id\": \"[0-9a-f]+\"", '"run_id": "RUN"', text)

@@ -85,18 +85,18 @@ def bare_head(words: list[Word]) -> int | None:
     i = next((i for i, w in enumerate(words) if w.kind != "line"), None)
     if i is None or words[i].kind != "name" or words[i].text in TRANSFORMS | _DECLARES:
         return None
-    end = i + 1
-    while end + 1 < len(words) and words[end].is_mark("."):
-        end += 2
+    end = dotted_end(words, i)
     if end >= len(words) or words[end].kind == "line" or words[end].is_mark("|"):
         return i
     return i if words[end].text in TRANSFORMS else None
 
 
 def dotted_end(words: list[Word], i: int) -> int:
-    """The index behind the dotted name that starts at `i`."""
+    """The index behind the dotted name that starts at `i`; no blank stands in one."""
     i += 1
     while i + 1 < len(words) and words[i].is_mark(".") and words[i + 1].kind == "name":
+        if words[i - 1].end != words[i].start or words[i].end != words[i + 1].start:
+            break
         i += 2
     return i
 

@@ -99,6 +99,7 @@ def _names(text: str) -> list[str]:
         ("from input | join (from users | filter a) (==id)", ["input", "users"]),
         ("orders | take 3", ["orders"]),
         ("W.out", ["W.out"]),
+        ("a. a", []),
         ("filter x", []),
         ("from a | derive {from = 1, join = b} | select {from, join}", ["a"]),
         ("from a | filter join > 1", ["a"]),
