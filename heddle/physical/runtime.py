@@ -14,6 +14,8 @@ from typing import Final
 
 WORKER_THREADS: Final = 64
 
+PURGE_DELAY_MS: Final = 1000
+
 M_ARENA_MAX: Final = -8
 """glibc's number of this option of `mallopt`."""
 
@@ -21,11 +23,13 @@ M_ARENA_MAX: Final = -8
 def prepare_runtime() -> None:
     """Call before the first import of datafusion.
 
-    Its allocator otherwise takes huge pages, of which a stream of batches keeps a fifth more than it uses.
+    Its allocator otherwise takes huge pages, of which a stream of batches keeps a fifth more than it uses,
+    and gives a batch's pages back at once, to ask for as many again for the next one.
     glibc's otherwise has a heap for each of our many threads, and gives none of them back.
     """
     os.environ.setdefault("TOKIO_WORKER_THREADS", str(WORKER_THREADS))
     os.environ.setdefault("MIMALLOC_ALLOW_THP", "0")
+    os.environ.setdefault("MIMALLOC_PURGE_DELAY", str(PURGE_DELAY_MS))
     if sys.platform == "linux" and "MALLOC_ARENA_MAX" not in os.environ:
         set_option = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
         if set_option is not None:
