@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from heddle.engine import CheckResult, RunOptions
     from heddle.frontend.typed import TypedProgram
     from heddle.logical.plan import LogicalPlan
-    from heddle.std.file_states import FileState as ReaderState
+    from heddle.std.file_states import NamedState
 
 PROGRAMS_MAX: Final = 64
 PLANS_MAX: Final = 8
@@ -84,7 +84,7 @@ class LookedAt:
     `complete` where something was asked whose state cannot be told: an object store, a plugin's process."""
 
     states: dict[str, FileState | None] = field(default_factory=dict)
-    readers: list[tuple[str, Mapping[str, ConfigValue], Path, tuple[ReaderState, ...]]] = field(
+    readers: list[tuple[str, Mapping[str, ConfigValue], Path, tuple[NamedState, ...]]] = field(
         default_factory=list
     )
     complete: bool = True

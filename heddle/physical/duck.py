@@ -92,15 +92,11 @@ class _Pool:
 
     def take(self) -> _Instance:
         with self._lock:
+            idle = self._idle.pop() if self._idle else None
+        instance = idle or _opened()
+        with self._lock:
             self.taken += 1
-            if self._idle:
-                return self._idle.pop()
-        try:
-            return _opened()
-        except BaseException:
-            with self._lock:
-                self.taken -= 1
-            raise
+        return instance
 
     def give_back(self, instance: _Instance, *, reusable: bool) -> None:
         with self._lock:

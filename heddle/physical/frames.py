@@ -14,6 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from heddle.core.record import record
+from heddle.physical.batches import empty_batch
 
 
 @record(frozen=True, slots=True)
@@ -30,9 +31,7 @@ class Frame:
     def partitions(self, count: int) -> list[list[pa.RecordBatch]]:
         """The batches in `count` runs of about equal rows, in order; at least one batch in all."""
         if not self.batches:
-            return [
-                [pa.RecordBatch.from_arrays([pa.array([], f.type) for f in self.schema], schema=self.schema)]
-            ]
+            return [[empty_batch(self.schema)]]
         target = max(1, -(-self.rows // count))
         result: list[list[pa.RecordBatch]] = [[]]
         filled = 0

@@ -11,13 +11,11 @@ from collections import deque
 from dataclasses import field
 from typing import TYPE_CHECKING, Final, assert_never
 
-import pyarrow as pa
-
 from heddle.core.deep_stack import deep_thread
 from heddle.core.record import record
 from heddle.errors import Cancelled, StageError
 from heddle.logical.plan import ErrorRows, Fragment, Op, OpId, Scan, Sink, Step, Values
-from heddle.physical.batches import Batches
+from heddle.physical.batches import Batches, at_least_one
 from heddle.physical.cancel import CancelToken
 from heddle.physical.engines import Engines
 from heddle.physical.environment import RunEnvironment
@@ -256,7 +254,8 @@ class PlanRun:
         op = self._plan.ops[op_id]
         match op:
             case Values():
-                return _batches_of(values_table(op))
+                table = values_table(op)
+                return at_least_one(table.to_batches(), table.schema)
             case ErrorRows():
                 assert self._error_frame is not None
                 return _frame_batches(self._error_frame)
@@ -314,13 +313,6 @@ class PlanRun:
                 return self._queue.frame(op_id)
             case _:
                 return self._stream(op)
-
-
-def _batches_of(table: pa.Table) -> Batches:
-    batches = table.to_batches()
-    yield from batches or [
-        pa.RecordBatch.from_arrays([pa.array([], type=f.type) for f in table.schema], schema=table.schema)
-    ]
 
 
 def _frame_batches(frame: Frame) -> Batches:

@@ -21,7 +21,7 @@ from heddle.logical.plan import LogicalPlan, Note, OpId, Scan, Step
 from heddle.physical.environment import ConfigResolver
 from heddle.physical.frames import Frame
 from heddle.physical.memo import Memo
-from heddle.std.file_states import FileState, file_states
+from heddle.std.file_states import NamedState, file_states
 
 RULE: Final = "memo"
 
@@ -55,7 +55,7 @@ class RunMemo:
         def settings(op: Scan | Step) -> dict[str, ConfigValue] | None:
             return None if resolver.holds_secret(op) else dict(resolver.config(op))
 
-        def files(scan: Scan) -> tuple[FileState, ...] | None:
+        def files(scan: Scan) -> tuple[NamedState, ...] | None:
             states = self._states[scan.id]
             return (
                 states
@@ -101,7 +101,7 @@ class RunMemo:
         if op_id in self._keys and self._look() == self._states:
             self._memo.store(self._keys[op_id], frame)
 
-    def _look(self) -> dict[OpId, tuple[FileState, ...] | None]:
+    def _look(self) -> dict[OpId, tuple[NamedState, ...] | None]:
         configs = self._resolver.config
         return {scan.id: file_states(scan.step, configs(scan), self._base) for scan in self._scans}
 

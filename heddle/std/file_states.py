@@ -11,11 +11,11 @@ from heddle.core.file_state import state_of
 from heddle.std.files import find_files
 from heddle.std.reader_errors import ReaderError
 
-FileState: TypeAlias = tuple[str, int, int, int, int, int]
+NamedState: TypeAlias = tuple[str, int, int, int, int, int]
 """The path, then what `heddle.core.file_state` says of it."""
 
 
-def file_states(step: str, config: Mapping[str, ConfigValue], base: Path) -> tuple[FileState, ...] | None:
+def file_states(step: str, config: Mapping[str, ConfigValue], base: Path) -> tuple[NamedState, ...] | None:
     """Those of all files that the reader's path means on this host. None where they cannot be told: of an
     object store, and of no file."""
     path = config.get("path")
