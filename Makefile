@@ -29,11 +29,16 @@ $(VENV)/.toolchains: tools/toolchains.sh $(VENV)/.core
 	sh tools/toolchains.sh $(VENV)
 	@touch $@
 
+# The servers that tests of connectors talk to.
+$(VENV)/.services: tools/services.sh tests/services/kafka/pom.xml $(VENV)/.dev
+	sh tools/services.sh $(VENV)
+	@touch $@
+
 demo: $(VENV)/.core ## Make two million orders and run a program on them
 	$(BIN)/python examples/demo/generate.py
 	$(BIN)/heddle run examples/demo/demo.he
 
-test: check $(VENV)/.toolchains ## Run the checks and all tests
+test: check $(VENV)/.toolchains $(VENV)/.services ## Run the checks and all tests
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 
 check: $(VENV)/.dev ## Layout, lint, types, import directions; examples check and are laid out

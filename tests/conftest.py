@@ -1,11 +1,13 @@
-"""Settings that hold for all tests: no colours, a fixed width, no programs kept on disk, and Hypothesis
-without a clock."""
+"""Settings that hold for all tests: no colours, a fixed width, no programs kept on disk, Hypothesis without
+a clock, the services."""
 
 from __future__ import annotations
 
 import os
 
 from hypothesis import settings
+
+pytest_plugins = ["tests.services.fixtures"]
 
 os.environ["NO_COLOR"] = "1"
 os.environ["COLUMNS"] = "100"
