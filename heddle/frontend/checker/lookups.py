@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
+from heddle.core.statements import parameter_names
 from heddle.core.types import RowType
 from heddle.diagnostics import Span
 from heddle.frontend import ast
@@ -18,21 +19,11 @@ from heddle.frontend.checker.calls import ResolvedCall
 BEFORE_MAX = 200
 """Characters before a name that are searched for its `join`."""
 
-_IN_STATEMENT = (
-    r"'(?:[^']|'')*'|\"[^\"]*\"|`[^`]*`|\$\$.*?\$\$|--[^\n]*|/\*.*?\*/"
-    r"|@@\w+|[\w.]@\w*|@(?P<name>[A-Za-z_][A-Za-z0-9_]*)"
-)
 _JOIN = r"\bjoin\s+(?:side\s*:\s*\w+\s+)?(?:(?P<alias>\w+)\s*=\s*)?$"
 _SIDE = r"\s*(?:side\s*:\s*\w+)?\s*"
 _COLUMN = r"`?[A-Za-z_]\w*`?(?:\.`?\w+`?)*"
 _EQUAL = rf"(?P<left>{_COLUMN})?\s*(?<![<>!=~])==?(?![=~])\s*(?P<right>{_COLUMN})"
 _AS = r"(?P<column>[\w.\"`]+)\s+AS\s+[\"`]?(?P<name>\w+)"
-
-
-def names_in_statement(text: str) -> tuple[str, ...]:
-    """The parameters of a SQL text in order; quoted parts, comments, `@@x` and `a@b` are not parameters."""
-    names = (found["name"] for found in re.finditer(_IN_STATEMENT, text, re.DOTALL))
-    return tuple(dict.fromkeys(name for name in names if name))
 
 
 def statements_of(call: ResolvedCall) -> Iterator[tuple[str, str]]:
@@ -44,7 +35,7 @@ def statements_of(call: ResolvedCall) -> Iterator[tuple[str, str]]:
 
 
 def free_parameters(call: ResolvedCall) -> tuple[str, ...]:
-    return tuple(name for _, text in statements_of(call) for name in names_in_statement(text))
+    return tuple(name for _, text in statements_of(call) for name in parameter_names(text))
 
 
 def join_keys(query: ast.Query, name: Span) -> tuple[tuple[str, str], ...] | None:

@@ -67,12 +67,13 @@ class Parameters:
         self.use_in(call.settings.values, call.signature.config, spans, call.span)
         if not any(setting.type.kind == "statement" for setting in call.signature.config):
             return ()
-        from heddle.frontend.checker.lookups import names_in_statement, statements_of
+        from heddle.core.statements import parameter_names
+        from heddle.frontend.checker.lookups import statements_of
 
         rows = tuple(probe)
         bindings: list[ParamBinding] = []
         for setting, text in statements_of(call):
-            names = names_in_statement(text)
+            names = parameter_names(text)
             for name in names:
                 joined = None if lookup is None else self._joined(name, lookup, text, len(names) == 1, rows)
                 if self._is_column_of(piped, name):

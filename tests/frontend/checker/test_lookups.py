@@ -6,7 +6,7 @@ import pytest
 
 from heddle.diagnostics import Span
 from heddle.frontend import ast
-from heddle.frontend.checker.lookups import join_keys, names_in_statement
+from heddle.frontend.checker.lookups import join_keys
 from heddle.frontend.typed import ParamBinding, StepNode, TypedProgram
 from tests.frontend.checker.checked import check
 
@@ -37,22 +37,6 @@ def bindings(typed: TypedProgram) -> tuple[ParamBinding, ...]:
 
 def joined(query: str, condition: str) -> tuple[ParamBinding, ...]:
     return bindings(program(query, f"    | (from input | join {condition} | select {{name}})\n"))
-
-
-@pytest.mark.parametrize(
-    ("text", "names"),
-    [
-        ("SELECT 1", ()),
-        ("SELECT @a, @b, @a", ("a", "b")),
-        ("WHERE id=@id AND t::date < @day::date", ("id", "day")),
-        ("WHERE e = 'x@y.z' AND f = '@no' AND g = 'it''s @no'", ()),
-        ('SELECT "@no", `@no`, $$ @no $$ -- @no\n/* @no */ + @yes', ("yes",)),
-        ("SELECT @@version, me@home", ()),
-        ("SELECT 'open @no", ("no",)),
-    ],
-)
-def test_names_in_a_statement(text: str, names: tuple[str, ...]) -> None:
-    assert names_in_statement(text) == names
 
 
 @pytest.mark.parametrize(
