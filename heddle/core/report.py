@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import field
 from typing import Final, Literal, TypeAlias
 
+from heddle.core.config import ConfigValue
 from heddle.core.record import record
 
 LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
@@ -39,6 +40,13 @@ class StepMeasured:
     unit: str
 
 
-StepReport: TypeAlias = StepLogged | StepProgressed | StepMeasured
+@record(frozen=True, slots=True)
+class StepAnswered:
+    """What a step answered to what it was asked beside its rows."""
+
+    answer: ConfigValue
+
+
+StepReport: TypeAlias = StepLogged | StepProgressed | StepMeasured | StepAnswered
 Tell: TypeAlias = Callable[[StepReport], None]
 """Called from any thread."""

@@ -38,6 +38,11 @@ class StepSignature:
     the config at plan time (`Catalog.infer_row`), and `output` is only what holds for any config.
     A `runnable=False` step has a signature but no body yet: a program that calls it checks but
     does not run.
+
+    `sql` is the dialect, as sqlglot names it, of a step that gives the rows of one SELECT: that of its
+    statement, or of its settings `table` and `columns`. A `lookup` is called with the values that the
+    parameters of its statement take. A `writer` takes batches until it is told to commit or to abort, a
+    `stream` is read in turns; `estimates` says that it can be asked how many rows it would give.
     """
 
     name: str
@@ -55,7 +60,17 @@ class StepSignature:
     config_open: bool = False
     slots: tuple[Slot, ...] = ()
     runnable: bool = True
+    sql: str = ""
+    lookup: bool = False
+    writer: bool = False
+    stream: bool = False
+    estimates: bool = False
     doc: str = ""
+
+    @property
+    def stateful(self) -> bool:
+        """Whether its calls in a run belong together, so that none can be made elsewhere or again."""
+        return self.writer or self.stream
 
     @property
     def step_class(self) -> StepClass:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, runtime_che
 import pyarrow as pa
 
 from heddle.core import kernels as pc
+from heddle.core.config import ConfigValue
 from heddle.core.record import record
 from heddle.core.report import StepMeasured, StepProgressed, Tell
 from heddle.core.resource import ResourceConfig
@@ -65,11 +66,21 @@ class StepConfig(Settings, Generic[ResourceConfigT]):
 
 @record(frozen=True, slots=True)
 class RejectedRows:
-    """One `reject` of a step: numbers of rows of the call's input, ascending."""
+    """One `reject` of a step: numbers of rows of the call's input, ascending; of `records` where these are
+    given."""
 
     rows: pa.Int64Array
     reason: str
     error_type: str
+    records: pa.Table | None = None
+
+
+@record(frozen=True, slots=True)
+class Turn:
+    """How much of a stream is to be read at once: so many rows, or what comes in so many seconds."""
+
+    max_rows: int
+    max_wait_s: float
 
 
 class StepContext:
@@ -77,7 +88,9 @@ class StepContext:
 
     `deadline` is the seconds after which the call is given up, or None; `base` is the program's folder, from
     which relative paths in settings start. `run_id`, `step` and `idempotency_key` are the same in every
-    attempt; `attempt` counts from 1.
+    attempt; `attempt` counts from 1. `parameters` are the values of the run for those `@name` in the step's
+    statements that do not come from its input. A step without input has in `columns` what the program
+    expects of it, None when anything will do; a stream has its `turn`.
     """
 
     def __init__(
@@ -93,6 +106,9 @@ class StepContext:
         row_count: int | None = None,
         base: str = ".",
         tell: Tell | None = None,
+        parameters: Mapping[str, ConfigValue] | None = None,
+        columns: pa.Schema | None = None,
+        turn: Turn | None = None,
     ) -> None:
         self.run_id = run_id
         self.workflow = workflow
@@ -100,6 +116,9 @@ class StepContext:
         self.attempt = attempt
         self.idempotency_key = idempotency_key
         self.deadline = deadline
+        self.parameters = parameters or {}
+        self.columns = columns
+        self.turn = turn
         self.rejections: list[RejectedRows] = []
         self._base = base
         self._cancelled = cancelled
@@ -144,6 +163,13 @@ class StepContext:
         numbers = _row_numbers(rows, self._row_count)
         if len(numbers):
             self.rejections.append(RejectedRows(numbers, reason, error_type))
+
+    def reject_records(self, records: pa.Table, reason: str, *, error_type: str = "Rejected") -> None:
+        """Refuse what a source read but cannot make rows of, such as a message that is no JSON. It goes to
+        the handler, one error row for each record, with the record as its payload."""
+        if records.num_rows:
+            numbers = pa.array(range(records.num_rows), pa.int64())
+            self.rejections.append(RejectedRows(numbers, reason, error_type, records))
 
 
 @runtime_checkable

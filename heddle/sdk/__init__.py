@@ -5,11 +5,14 @@ from heddle.core.settings import RowText, Secret, Statement
 from heddle.core.step import StepConfig, StepContext, Transient
 from heddle.core.table import Table, TableError
 from heddle.sdk.binding import PluginError
+from heddle.sdk.flows import LOOKUP_KEY, Position, Stream, Writer
 from heddle.sdk.plugin import Plugin
 
 __all__ = [
+    "LOOKUP_KEY",
     "Plugin",
     "PluginError",
+    "Position",
     "Resource",
     "ResourceConfig",
     "RowText",
@@ -17,7 +20,9 @@ __all__ = [
     "Statement",
     "StepConfig",
     "StepContext",
+    "Stream",
     "Table",
     "TableError",
     "Transient",
+    "Writer",
 ]

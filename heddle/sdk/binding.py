@@ -27,7 +27,10 @@ Role = Literal["input", "config", "context"]
 RowSpec: TypeAlias = type[Table] | RowType | Mapping[str, str] | pa.Schema
 Infer: TypeAlias = Callable[..., RowSpec]
 """From a step's settings, and the input's row where it takes two arguments, to the output's row."""
+Estimate: TypeAlias = Callable[[Any], int | None]
+"""From a step's settings to about how many rows it would give, None where the service does not know."""
 ResourceSpec = str | Mapping[str, str]
+FlowKind = Literal["writer", "stream"]
 
 ROWS_VALUES: tuple[Rows, ...] = ("map", "filter", "flat", "table")
 _BY_NAME: Mapping[str, Role] = {
@@ -56,6 +59,8 @@ class Properties:
     effect: bool | None = None
     wait: bool = False
     slots: tuple[Slot, ...] = ()
+    sql: str = ""
+    lookup: bool = False
 
 
 @record(frozen=True, slots=True)
@@ -72,6 +77,7 @@ class StepFunction:
     config_class: Any = None
     input_class: type[Table] = Table
     infer: Infer | None = None
+    estimate: Estimate | None = None
 
     def config(self, values: Mapping[str, ConfigValue], resources: Mapping[str, object]) -> object:
         """The settings as the function's annotation wants them; resources go into a `StepConfig`."""
@@ -115,17 +121,11 @@ def bind_step(
     properties: Properties,
     output: RowSpec | None = None,
     infer: Infer | None = None,
+    estimate: Estimate | None = None,
 ) -> StepFunction:
     """The function as a step. Raises `PluginError`."""
     where = f"step `{name}` (function `{function.__name__}`)"
-    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
-        raise PluginError(f"{where} is `async`; write a plain `def` and call `asyncio.run` inside it")
-    hints = _hints(function, where)
-    arguments = _arguments(function, hints, where)
-    roles = [role for role, _ in arguments]
-    for role in ("input", "config", "context"):
-        if roles.count(role) > 1:
-            raise PluginError(f"{where} has two parameters for the {role}; keep one")
+    hints, arguments = _parameters(function, where)
     by_role = {role: hints.get(parameter.name) for role, parameter in arguments}
     config_class = by_role.get("config")
     input_class, input_mode = _input(by_role, where)
@@ -139,14 +139,47 @@ def bind_step(
         output_from_config=infer is not None,
         config=settings_of(config_class, where),
         config_open=_takes_any(config_class),
+        estimates=estimate is not None,
         doc=inspect.getdoc(function) or "",
     )
     signature = with_properties(signature, properties, where)
     if infer is not None:
         check_infer(infer, signature, where)
-    by_name = inspect.Parameter.KEYWORD_ONLY
-    taken = tuple((role, p.name if p.kind is by_name else None) for role, p in arguments)
-    return StepFunction(signature, function, taken, config_class, input_class, infer)
+    return StepFunction(signature, function, _taken(arguments), config_class, input_class, infer, estimate)
+
+
+def bind_flow(
+    function: Callable[..., object],
+    name: str,
+    kind: FlowKind,
+    properties: Properties,
+    infer: Infer | None = None,
+) -> StepFunction:
+    """A function that gives a `Writer` or a `Stream` as a step. Raises `PluginError`."""
+    where = f"{kind} `{name}` (function `{function.__name__}`)"
+    hints, arguments = _parameters(function, where)
+    by_role = {role: hints.get(parameter.name) for role, parameter in arguments}
+    if "input" in by_role:
+        raise PluginError(
+            f"{where} takes no rows; what it returns does: def {function.__name__}(config, context)"
+        )
+    config_class = by_role.get("config")
+    _check_slots(properties, config_class, where)
+    signature = StepSignature(
+        name=name,
+        input_mode="required" if kind == "writer" else "none",
+        output=None if kind == "writer" else OPEN_ROW,
+        output_from_config=kind == "stream",
+        config=settings_of(config_class, where),
+        config_open=_takes_any(config_class),
+        writer=kind == "writer",
+        stream=kind == "stream",
+        doc=inspect.getdoc(function) or "",
+    )
+    signature = with_properties(signature, properties, where)
+    if infer is not None:
+        check_infer(infer, signature, where)
+    return StepFunction(signature, function, _taken(arguments), config_class, Table, infer)
 
 
 def bind_resource(function: Callable[..., object], name: str) -> ResourceFunction:
@@ -177,6 +210,8 @@ def with_properties(signature: StepSignature, properties: Properties, where: str
         raise PluginError(f"{where}: passthrough=True needs a step that takes a Table and returns one")
     if properties.deterministic and properties.effect:
         raise PluginError(f"{where}: effect=True and deterministic=True exclude each other; drop one")
+    if properties.lookup and signature.input_mode != "optional":
+        raise PluginError(f"{where}: a lookup is called with values and without: take `input: Table | None`")
     return replace(
         signature,
         rows=properties.rows,
@@ -186,6 +221,8 @@ def with_properties(signature: StepSignature, properties: Properties, where: str
         effect=properties.effect,
         wait=properties.wait,
         slots=properties.slots,
+        sql=properties.sql,
+        lookup=properties.lookup,
     )
 
 
@@ -286,6 +323,28 @@ def _hints(function: Any, where: str) -> dict[str, Any]:
         ) from error
     except TypeError as error:
         raise PluginError(f"{where}: an annotation is not a type ({error})") from error
+
+
+def _parameters(
+    function: Callable[..., object], where: str
+) -> tuple[dict[str, Any], tuple[tuple[Role, inspect.Parameter], ...]]:
+    """A function's annotations, and what each of its parameters takes."""
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        raise PluginError(f"{where} is `async`; write a plain `def` and call `asyncio.run` inside it")
+    hints = _hints(function, where)
+    arguments = _arguments(function, hints, where)
+    roles = [role for role, _ in arguments]
+    for role in ("input", "config", "context"):
+        if roles.count(role) > 1:
+            raise PluginError(f"{where} has two parameters for the {role}; keep one")
+    return hints, arguments
+
+
+def _taken(
+    arguments: tuple[tuple[Role, inspect.Parameter], ...],
+) -> tuple[tuple[Role, str | None], ...]:
+    by_name = inspect.Parameter.KEYWORD_ONLY
+    return tuple((role, p.name if p.kind is by_name else None) for role, p in arguments)
 
 
 def _arguments(

@@ -13,9 +13,10 @@ from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from heddle.core.settings import Settings
-from heddle.core.signature import InputMode, ModuleSignature, ResourceSignature, Rows, StepSignature
+from heddle.core.signature import InputMode, ModuleSignature, ResourceSignature, Rows, Slot, StepSignature
 from heddle.core.types import OPEN_ROW
 from heddle.sdk.binding import (
+    Estimate,
     Infer,
     PluginError,
     Properties,
@@ -23,6 +24,7 @@ from heddle.sdk.binding import (
     ResourceSpec,
     RowSpec,
     StepFunction,
+    bind_flow,
     bind_resource,
     bind_step,
     row_of,
@@ -78,6 +80,10 @@ class Plugin:
         effect: bool | None = None,
         output: RowSpec | None = None,
         infer: Infer | None = None,
+        estimate: Estimate | None = None,
+        sql: str = "",
+        lookup: bool = False,
+        resource_required: bool = True,
     ) -> Callable[[F], F]:
         """Register a function as a step.
 
@@ -85,13 +91,50 @@ class Plugin:
         the output's columns where the return annotation does not. `infer` gives them where they depend on
         the settings: it is called while a program is checked, with the settings and, if it takes two
         arguments, the input's `RowType`, and returns a Table class, a dict such as `{"id": "int"}`, an Arrow
-        schema or a `RowType`.
+        schema or a `RowType`. `estimate` is called with the settings, and says about how many rows the step
+        would give.
+
+        `sql` is the dialect (as sqlglot names it) of a step that gives the rows of one SELECT, its
+        `Statement` setting's or that of its settings `table` and `columns`: the engine may ask it for more
+        of a query than the program says. With `lookup` the function is called with a row for each distinct
+        tuple of values that the `@parameters` of its statement take, and adds the column `LOOKUP_KEY` to
+        what it gives. `resource_required=False` lets the settings stand in for the resource.
         """
-        slots = slots_of(resource, f"step `{name}`")
-        properties = Properties(rows, passthrough, deterministic, idempotent, effect, False, slots)
+        slots = _slots(resource, f"step `{name}`", resource_required)
+        properties = Properties(
+            rows, passthrough, deterministic, idempotent, effect, False, slots, sql, lookup
+        )
 
         def register(function: F) -> F:
-            self._add_step(bind_step(function, name, properties, output, infer))
+            self._add_step(bind_step(function, name, properties, output, infer, estimate))
+            return function
+
+        return register
+
+    def writer(
+        self, name: str, *, resource: ResourceSpec | None = None, idempotent: bool | None = None
+    ) -> Callable[[F], F]:
+        """Register a function from the settings and the context to a `Writer`: a sink whose rows become
+        visible when everything in the run has succeeded."""
+        slots = _slots(resource, f"writer `{name}`", True)
+        properties = Properties("flat", idempotent=idempotent, effect=True, slots=slots)
+
+        def register(function: F) -> F:
+            self._add_step(bind_flow(function, name, "writer", properties))
+            return function
+
+        return register
+
+    def stream(
+        self, name: str, *, resource: ResourceSpec | None = None, infer: Infer | None = None
+    ) -> Callable[[F], F]:
+        """Register a function from the settings and the context to a `Stream`: a source that is read in
+        turns. `infer` is as for a step."""
+        slots = _slots(resource, f"stream `{name}`", True)
+        properties = Properties("flat", effect=False, slots=slots)
+
+        def register(function: F) -> F:
+            self._add_step(bind_flow(function, name, "stream", properties, infer))
             return function
 
         return register
@@ -130,7 +173,7 @@ class Plugin:
             runnable=False,
             doc=doc,
         )
-        slots = tuple(replace(slot, required=resource_required) for slot in slots_of(resource, where))
+        slots = _slots(resource, where, resource_required)
         properties = Properties(rows, passthrough, deterministic, idempotent, effect, False, slots)
         self._add_step(StepFunction(with_properties(signature, properties, where), None, (), config))
 
@@ -193,3 +236,7 @@ class Plugin:
         if name in self.resources:
             raise PluginError(f"the plugin `{self.namespace}` has two resources `{name}`; rename one of them")
         self.resources[name] = resource
+
+
+def _slots(resource: ResourceSpec | None, where: str, required: bool) -> tuple[Slot, ...]:
+    return tuple(replace(slot, required=required) for slot in slots_of(resource, where))

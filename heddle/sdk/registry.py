@@ -11,8 +11,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
+
+import pyarrow as pa
 
 from heddle.core.config import ConfigValue
 from heddle.core.failure import StepError
@@ -38,12 +40,15 @@ class _Opened:
 
 @record(frozen=True, slots=True)
 class Binding:
-    """`link` says how it stands in a chain; None when it is only called alone."""
+    """`link` says how it stands in a chain; None when it is only called alone. `parameters` and `columns` are
+    what its calls are told (see `StepContext`)."""
 
     step: BoundStep
     resources: tuple[_Opened, ...]
     base: str
     link: Link | None = None
+    parameters: Mapping[str, ConfigValue] = field(default_factory=dict)
+    columns: pa.Schema | None = None
 
 
 class Registry:
@@ -56,6 +61,7 @@ class Registry:
         self._ids = count(1)
         self._resources: dict[int, _Opened] = {}
         self._bindings: dict[int, Binding] = {}
+        self._holding: set[int] = set()
         self._reaper: threading.Thread | None = None
 
     def open(self, type: str, name: str, config: Mapping[str, ConfigValue], lease_s: float) -> int:
@@ -89,17 +95,21 @@ class Registry:
         resources: Mapping[str, int],
         base: str,
         link: Link | None = None,
+        parameters: Mapping[str, ConfigValue] | None = None,
+        columns: pa.Schema | None = None,
     ) -> int:
         opened = {slot: self._opened(id) for slot, id in resources.items()}
         with self._used(tuple(opened.values())):
             bound = self._runtime.bind(step, config, {slot: o.value for slot, o in opened.items()})
         id = next(self._ids)
-        self._bindings[id] = Binding(bound, tuple(opened.values()), base, link)
+        self._bindings[id] = Binding(bound, tuple(opened.values()), base, link, parameters or {}, columns)
         return id
 
     def release(self, id: int) -> None:
         """Forget a binding; calls under way go on."""
-        self._bindings.pop(id, None)
+        binding = self._bindings.pop(id, None)
+        if binding is not None:
+            self._close_step(id, binding)
 
     def binding(self, id: int) -> Binding:
         found = self._bindings.get(id)
@@ -115,7 +125,10 @@ class Registry:
             yield binding
             return
         with self._used(binding.resources):
-            yield binding
+            try:
+                yield binding
+            finally:
+                self._hold(id, binding, binding.step.busy)
 
     def problems(self) -> list[str]:
         """What is wrong with the open resources."""
@@ -133,10 +146,28 @@ class Registry:
 
     def close_all(self) -> list[str]:
         """Close the resources, the last opened first, and tell what that raised."""
+        for id, binding in list(self._bindings.items()):
+            self._close_step(id, binding)
         with self._changed:
             taken = [(o, _taken(o)) for o in self._resources.values() if not o.expired]
             self._resources.clear()
         return [problem for o, value in reversed(taken) if (problem := self._closed(o, value)) is not None]
+
+    def _hold(self, id: int, binding: Binding, busy: bool) -> None:
+        """A binding that is busy between its calls keeps its resources as a call does."""
+        with self._changed:
+            if busy == (id in self._holding):
+                return
+            (self._holding.add if busy else self._holding.remove)(id)
+            for resource in binding.resources:
+                resource.users += 1 if busy else -1
+
+    def _close_step(self, id: int, binding: Binding) -> None:
+        try:
+            binding.step.close()
+        except StepError as error:
+            LOG.warning("ending `%s`: %s: %s", binding.step.name, error.error_type, error.message)
+        self._hold(id, binding, False)
 
     def _closed(self, opened: _Opened, value: object) -> str | None:
         try:

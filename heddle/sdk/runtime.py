@@ -7,8 +7,8 @@ in either. Whatever user code raises leaves as a `StepError`.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable, Iterator, Mapping
+from typing import Protocol, TypeVar, runtime_checkable
 
 import pyarrow as pa
 
@@ -21,6 +21,8 @@ from heddle.core.types import RowType
 from heddle.sdk.binding import StepFunction, inferred_row
 from heddle.sdk.loaded import LoadedModule
 from heddle.sdk.settings import checked_settings
+
+Value = TypeVar("Value")
 
 
 @runtime_checkable
@@ -52,30 +54,18 @@ class ModuleRuntime:
             raise _unsupported(f"the resource `{name}`")
         signature = function.signature
         settings = checked_settings(config, signature.config, open=signature.config_open)
-        try:
-            return function.open(settings)
-        except BaseException as error:
-            _reraise_interrupt(error)
-            raise failure_of(error) from error
+        return user_code(lambda: function.open(settings))
 
     def check_resource(self, resource: object) -> str | None:
         """None when the resource can do its work, else what is wrong."""
         if not isinstance(resource, _Checkable):
             return None
-        try:
-            return resource.health() or None
-        except BaseException as error:
-            _reraise_interrupt(error)
-            raise failure_of(error) from error
+        return user_code(resource.health) or None
 
     def close_resource(self, resource: object) -> None:
         if not isinstance(resource, _Closeable):
             return
-        try:
-            resource.close()
-        except BaseException as error:
-            _reraise_interrupt(error)
-            raise failure_of(error) from error
+        user_code(resource.close)
 
     def bind(
         self, step: str, config: Mapping[str, ConfigValue], resources: Mapping[str, object]
@@ -94,7 +84,7 @@ class ModuleRuntime:
             made = function.config(settings, resources)
         except Exception as error:
             raise failure_of(error, "config") from error
-        return BoundStep(name, function, made)
+        return _bound(name, function, made)
 
     def _check_slots(self, signature: StepSignature, resources: Mapping[str, object], name: str) -> None:
         for slot in signature.slots:
@@ -104,6 +94,15 @@ class ModuleRuntime:
                     f"`{name}` needs a resource in its slot `{slot.name}` ({slot.resource})",
                     "ConfigError",
                 )
+
+
+def _bound(name: str, function: StepFunction, config: object) -> BoundStep:
+    signature = function.signature
+    if not signature.stateful:
+        return BoundStep(name, function, config)
+    from heddle.sdk.bound_flows import BoundStream, BoundWriter
+
+    return (BoundWriter if signature.writer else BoundStream)(name, function, config)
 
 
 class BoundStep:
@@ -124,6 +123,21 @@ class BoundStep:
                 failure.kind = "cancelled"
             raise
 
+    @property
+    def busy(self) -> bool:
+        """Whether something of a run is open between its calls, so that the resources must stay."""
+        return False
+
+    def ask(self, operation: str, argument: ConfigValue, context: StepContext) -> ConfigValue:
+        """The answer to what is asked of the step beside its rows."""
+        estimate = self._function.estimate
+        if operation == "estimate" and estimate is not None:
+            return user_code(lambda: estimate(self._config))
+        raise StepError("unsupported", f"`{self.name}` does not know `{operation}`", "Unsupported")
+
+    def close(self) -> None:
+        """End what is open."""
+
     def infer(self, input: RowType) -> RowType:
         """The output's row for these settings."""
         function = self._function
@@ -131,11 +145,8 @@ class BoundStep:
             raise StepError(
                 "unsupported", f"`{self.name}` does not say which columns its settings make", "Unsupported"
             )
-        try:
-            return inferred_row(function.infer, self._config, input, f"`{self.name}`")
-        except BaseException as error:
-            _reraise_interrupt(error)
-            raise failure_of(error) from error
+        infer = function.infer
+        return user_code(lambda: inferred_row(infer, self._config, input, f"`{self.name}`"))
 
     def _tables(self, input: pa.Table | None, context: StepContext) -> Iterator[pa.Table]:
         returned = self._entered(input, context)
@@ -147,6 +158,9 @@ class BoundStep:
                     f"`{self.name}` returned None where a table is wanted; end it with `return` or `yield`"
                 )
             return
+        yield from self._tables_of(returned, input)
+
+    def _tables_of(self, returned: object, input: pa.Table | None) -> Iterator[pa.Table]:
         if input is None and isinstance(returned, list | tuple):
             returned = iter(returned)
         if not isinstance(returned, Iterator):
@@ -165,14 +179,14 @@ class BoundStep:
 
     def _entered(self, input: pa.Table | None, context: StepContext) -> object:
         """The door to user code."""
-        try:
+
+        def entered() -> object:
             table: Table | None = None
             if input is not None:
                 table = self._function.input_class.from_arrow(input)
             return self._function.invoke(self._config, table, context)
-        except BaseException as error:
-            _reraise_interrupt(error)
-            raise failure_of(error) from error
+
+        return user_code(entered)
 
     def _arrow(self, returned: object) -> pa.Table:
         try:
@@ -182,6 +196,15 @@ class BoundStep:
                 f"`{self.name}` returned {_shown_type(returned)} where a Table is wanted; "
                 "make one with Table.from_arrow, from_pandas or from_polars"
             ) from error
+
+
+def user_code(call: Callable[[], Value]) -> Value:
+    """What user code gives. Raises `StepError` for whatever it raises."""
+    try:
+        return call()
+    except BaseException as error:
+        _reraise_interrupt(error)
+        raise failure_of(error) from error
 
 
 def _reraise_interrupt(error: BaseException) -> None:

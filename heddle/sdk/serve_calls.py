@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import sys
 import threading
@@ -14,9 +15,9 @@ from typing import Final
 
 import pyarrow as pa
 
-from heddle.core.failure import StepError, failure_of
-from heddle.core.report import StepLogged, StepReport, Tell
-from heddle.core.step import RejectedRows, StepContext
+from heddle.core.failure import StepError, contract_error, failure_of
+from heddle.core.report import StepAnswered, StepLogged, StepReport, Tell
+from heddle.core.step import RejectedRows, StepContext, Turn
 from heddle.core.wire import plugin_pb2 as wire
 from heddle.core.wire.columns import joined
 from heddle.core.wire.failures import encode_failure
@@ -229,7 +230,10 @@ class Call:
         only = input if len(batches) == 1 else None
         batches.clear()
         rows = input.num_rows if input is not None else 0
-        context = self._context(self._begin.context, binding.base, rows, self.tell)
+        context = self._context(self._begin.context, binding, rows, self.tell)
+        if self._begin.context.operation:
+            self._answer(binding, context)
+            return
         output = CallOutput(self._lane, self._segments, _segment(self._begin.grant))
         tables = binding.step.call(input, context)
         assert isinstance(tables, Generator)
@@ -244,6 +248,15 @@ class Call:
             tables.close()
         for rejected in context.rejections:
             self._reject(rejected)
+
+    def _answer(self, binding: Binding, context: StepContext) -> None:
+        told = self._begin.context
+        answer = binding.step.ask(told.operation, json.loads(told.argument_json or "null"), context)
+        try:
+            frame = encode_report(StepAnswered(answer))
+        except (TypeError, ValueError) as error:
+            raise contract_error(f"`{binding.step.name}` answered with what is no JSON: {error}") from error
+        self._lane.send(frame)
 
     def _perform_chain(self, bindings: list[Binding], batches: list[pa.Table]) -> wire.Failure | None:
         """Sends what the steps made that did as their links say; gives the failure of the one behind them."""
@@ -280,7 +293,7 @@ class Call:
 
         def context(rows: int) -> StepContext:
             CURRENT.set(tell)
-            return self._context(told, binding.base, rows, tell)
+            return self._context(told, binding, rows, tell)
 
         return Member(binding.step, binding.link, context)
 
@@ -301,7 +314,7 @@ class Call:
         if self._cancelled.is_set():
             raise _cancelled()
 
-    def _context(self, told: wire.Context, base: str, rows: int, tell: Tell) -> StepContext:
+    def _context(self, told: wire.Context, binding: Binding, rows: int, tell: Tell) -> StepContext:
         return StepContext(
             run_id=told.run_id,
             workflow=told.workflow,
@@ -311,8 +324,11 @@ class Call:
             deadline=told.deadline_s if told.HasField("deadline_s") else None,
             cancelled=self.is_cancelled,
             row_count=rows,
-            base=base,
+            base=binding.base,
             tell=tell,
+            parameters=binding.parameters,
+            columns=binding.columns,
+            turn=Turn(told.turn.max_rows, told.turn.max_wait_s) if told.HasField("turn") else None,
         )
 
     def _reject(self, rejected: RejectedRows) -> None:

@@ -18,7 +18,7 @@ from heddle.core.wire.control import PROTOCOL, serve_control
 from heddle.core.wire.description import decode_row, encode_module, encode_row
 from heddle.core.wire.failures import encode_failure
 from heddle.core.wire.links import decode_link
-from heddle.core.wire.payload import PayloadError
+from heddle.core.wire.payload import PayloadError, decode_schema
 from heddle.sdk.loaded import LoadedModule
 from heddle.sdk.plugin_lane import Limits
 from heddle.sdk.registry import Registry
@@ -110,9 +110,13 @@ class Control:
         config = _config(request.config_json)
         try:
             link = decode_link(request.link) if request.HasField("link") else None
+            columns = decode_schema(request.columns) if request.columns else None
         except PayloadError as error:
             raise StepError("protocol", str(error), "ProtocolError") from error
-        id = self._registry.bind(request.step, config, request.resources, request.base, link)
+        parameters = _config(request.parameters_json)
+        id = self._registry.bind(
+            request.step, config, request.resources, request.base, link, parameters, columns
+        )
         return wire.BindStepResponse(binding_id=id)
 
     def _infer(self, request: wire.InferSchemaRequest) -> wire.InferSchemaResponse:

@@ -29,7 +29,7 @@ from heddle.core.wire.control import PROTOCOL, ControlClient, Response
 from heddle.core.wire.description import DescriptionError, decode_module, decode_row, encode_row
 from heddle.core.wire.lanes import FRAME_BYTES_MAX, INLINE_BYTES_MAX, Lane
 from heddle.core.wire.links import encode_link
-from heddle.core.wire.payload import PayloadError
+from heddle.core.wire.payload import PayloadError, encode_schema
 from heddle.udf_bridge.keys import BindingKey, Once, ResourceKey
 from heddle.udf_bridge.lane_call import (
     EngineLane,
@@ -346,6 +346,8 @@ class Connection:
             resources=resources,
             base=key.base,
             link=encode_link(key.link) if key.link is not None else None,
+            parameters_json=key.parameters_json,
+            columns=encode_schema(key.columns) if key.columns is not None else b"",
         )
         response = self._ask(request, wire.BindStepResponse)
         if response.HasField("failure"):

@@ -20,13 +20,16 @@ from google.protobuf.message import DecodeError, Message
 from pyarrow import flight
 
 from heddle import __version__
+from heddle.core.config import ConfigValue
 from heddle.core.signature import ModuleSignature
 from heddle.core.step import RejectedRows
 from heddle.core.types import OPEN_ROW, RowType
 from heddle.core.wire import plugin_pb2 as wire
 from heddle.core.wire.control import METHODS, PROTOCOL, Response
 from heddle.core.wire.description import decode_row, encode_row
+from heddle.core.wire.payload import encode_schema
 from heddle.udf_bridge.address import TOKEN_VARIABLE, GatewayAddress
+from heddle.udf_bridge.asking import answer_of
 from heddle.udf_bridge.flight_call import ExchangeOptions, FlightCall, lost_gateway
 from heddle.udf_bridge.gateway_sessions import LEASE_S
 from heddle.udf_bridge.keys import BindingKey, Once, ResourceKey, binding_key
@@ -133,6 +136,9 @@ class FlightEndpoint:
             yield from self._client.call(self._key, input, context, refused, report or self._report)
         except PluginLostError as lost:
             raise failure_of_lost_gateway(self._client.name, lost) from lost
+
+    def ask(self, context: CallContext) -> ConfigValue:
+        return answer_of(lambda report: self.call(None, context, [], report), self._report)
 
     def close(self) -> None:
         with self._lock:
@@ -260,7 +266,13 @@ class GatewayClient:
         if not self._introduced:
             self._introduce()
         opened = {slot: self._open(resource) for slot, resource in key.resources}
-        request = wire.BindStepRequest(step=key.step, config_json=key.config_json, resources=opened)
+        request = wire.BindStepRequest(
+            step=key.step,
+            config_json=key.config_json,
+            resources=opened,
+            parameters_json=key.parameters_json,
+            columns=encode_schema(key.columns) if key.columns is not None else b"",
+        )
         response = self._answer(request, wire.BindStepResponse, BIND_TIMEOUT_S)
         for resource_id in opened.values():
             close = wire.CloseResourceRequest(resource_id=resource_id)

@@ -7,6 +7,7 @@ rows are the stream's batches and whose other frames are its metadata (protocol.
 from __future__ import annotations
 
 import hmac
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,7 +23,7 @@ from heddle import __version__
 from heddle.core.record import record
 from heddle.core.report import StepReport
 from heddle.core.signature import ModuleSignature
-from heddle.core.step import RejectedRows
+from heddle.core.step import RejectedRows, Turn
 from heddle.core.wire import plugin_pb2 as wire
 from heddle.core.wire.control import METHODS, PROTOCOL
 from heddle.core.wire.payload import payloads
@@ -321,6 +322,9 @@ def _context(
         told.deadline_s if told.HasField("deadline_s") else None,
         cancelled,
         on_cancel,
+        Turn(told.turn.max_rows, told.turn.max_wait_s) if told.HasField("turn") else None,
+        told.operation,
+        json.loads(told.argument_json or "null"),
     )
 
 

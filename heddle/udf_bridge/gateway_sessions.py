@@ -18,7 +18,7 @@ from heddle.core.record import record
 from heddle.core.signature import ModuleSignature
 from heddle.core.wire import plugin_pb2 as wire
 from heddle.core.wire.description import decode_row, encode_row
-from heddle.core.wire.payload import PayloadError
+from heddle.core.wire.payload import PayloadError, decode_schema
 from heddle.udf_bridge.connection import failure_of_lost
 from heddle.udf_bridge.hosts import Host, PluginHosts
 from heddle.udf_bridge.lane_call import LeaseExpiredError, PluginLostError
@@ -138,7 +138,8 @@ class GatewaySession:
             json.loads(request.config_json),
             resources,
             plugin.base,
-            None,
+            decode_schema(request.columns) if request.columns else None,
+            parameters=json.loads(request.parameters_json or "{}"),
         )
         endpoint = RemoteEndpoint(plugin.hosts, plugin.host, binding, _unheard)
         try:

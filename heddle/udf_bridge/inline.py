@@ -15,6 +15,7 @@ from typing import TypeAlias
 
 import pyarrow as pa
 
+from heddle.core.config import ConfigValue
 from heddle.core.failure import CONTRACT, StepError
 from heddle.core.signature import ModuleSignature
 from heddle.core.step import RejectedRows, StepContext
@@ -60,7 +61,7 @@ class InlineTransport:
 
     def open(self, binding: StepBinding, report: Reporter) -> ContractedSession:
         """Raises `StepFailure` when a resource cannot be opened or the step has no body."""
-        return ContractedSession(binding, InlineEndpoint(self._bound(binding), binding.base, report))
+        return ContractedSession(binding, InlineEndpoint(self._bound(binding), binding, report))
 
     def open_chain(self, bindings: Sequence[StepBinding], report: Reporter) -> InlineChain:
         """Raises `ChainRefused`."""
@@ -124,16 +125,16 @@ class InlineEndpoint:
 
     keeps_deadlines = False
 
-    def __init__(self, step: BoundStep, base: str, report: Reporter) -> None:
+    def __init__(self, step: BoundStep, binding: StepBinding, report: Reporter) -> None:
         self._step = step
-        self._base = base
+        self._binding = binding
         self._report = report
 
     def call(
         self, input: pa.Table | None, context: CallContext, refused: list[RejectedRows]
     ) -> Iterator[pa.Table]:
         rows = input.num_rows if input is not None else 0
-        step_context = _step_context(context, rows, self._base, self._report)
+        step_context = self._context(context, rows)
         try:
             yield from self._step.call(input, step_context)
         except StepError as error:
@@ -141,8 +142,18 @@ class InlineEndpoint:
         finally:
             refused += step_context.rejections
 
+    def ask(self, context: CallContext) -> ConfigValue:
+        try:
+            step_context = self._context(context, 0)
+            return self._step.ask(context.operation, context.argument, step_context)
+        except StepError as error:
+            raise step_failure(error) from error
+
     def close(self) -> None:
         """The resources stay open for the run's other steps; the transport closes them."""
+
+    def _context(self, context: CallContext, rows: int) -> StepContext:
+        return _step_context(context, rows, self._binding, self._report)
 
 
 class InlineChain:
@@ -163,10 +174,10 @@ class InlineChain:
 
 def _member(binding: StepBinding, step: BoundStep, context: CallContext, report: Reporter) -> Member:
     assert binding.link is not None, "a step of a chain has a link"
-    return Member(step, binding.link, lambda rows: _step_context(context, rows, binding.base, report))
+    return Member(step, binding.link, lambda rows: _step_context(context, rows, binding, report))
 
 
-def _step_context(context: CallContext, rows: int, base: str, report: Reporter) -> StepContext:
+def _step_context(context: CallContext, rows: int, binding: StepBinding, report: Reporter) -> StepContext:
     return StepContext(
         run_id=context.run_id,
         workflow=context.workflow,
@@ -176,8 +187,11 @@ def _step_context(context: CallContext, rows: int, base: str, report: Reporter) 
         deadline=context.deadline_s,
         cancelled=context.cancelled,
         row_count=rows,
-        base=base,
+        base=binding.base,
         tell=report,
+        parameters=binding.parameters,
+        columns=binding.output if binding.signature.input_mode == "none" else None,
+        turn=context.turn,
     )
 
 

@@ -9,6 +9,8 @@ from concurrent.futures import Future
 from dataclasses import field
 from typing import Generic, TypeVar
 
+import pyarrow as pa
+
 from heddle.core.config import ConfigValue
 from heddle.core.link import Link
 from heddle.core.record import record
@@ -36,10 +38,12 @@ class BindingKey:
     resources: tuple[tuple[str, ResourceKey], ...]
     base: str
     link: Link | None = None
+    parameters_json: str = "{}"
+    columns: pa.Schema | None = None
     _number: int = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        said = (self.step, self.config_json, self.resources, self.base, self.link)
+        said = (self.step, self.config_json, self.resources, self.base, self.link, self.parameters_json)
         object.__setattr__(self, "_number", hash(said))
 
     def __hash__(self) -> int:
@@ -50,7 +54,16 @@ def binding_key(binding: StepBinding) -> BindingKey:
     resources = tuple(
         (slot, ResourceKey(r.type, _json(r.config), r.name)) for slot, r in sorted(binding.resources.items())
     )
-    return BindingKey(binding.signature.name, _json(binding.config), resources, binding.base, binding.link)
+    is_source = binding.signature.input_mode == "none"
+    return BindingKey(
+        binding.signature.name,
+        _json(binding.config),
+        resources,
+        binding.base,
+        binding.link,
+        _json(binding.parameters),
+        binding.output if is_source else None,
+    )
 
 
 class Once(Generic[Key]):

@@ -6,6 +6,7 @@ touches the memory it was lent. One that does not end after a cancellation costs
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -15,7 +16,7 @@ from typing import Final, Protocol, TypeAlias
 import pyarrow as pa
 
 from heddle.core.failure import CONTRACT
-from heddle.core.step import RejectedRows
+from heddle.core.step import RejectedRows, Turn
 from heddle.core.wire import columns
 from heddle.core.wire import plugin_pb2 as wire
 from heddle.core.wire.lanes import FRAME_BYTES_MAX, INLINE_BYTES_MAX, Lane, LaneError
@@ -75,7 +76,14 @@ def encode_context(context: CallContext) -> wire.Context:
         attempt=context.attempt,
         idempotency_key=context.idempotency_key,
         deadline_s=context.deadline_s,
+        operation=context.operation,
+        argument_json=json.dumps(context.argument) if context.operation else "",
+        turn=_turn(context.turn) if context.turn is not None else None,
     )
+
+
+def _turn(turn: Turn) -> wire.Turn:
+    return wire.Turn(max_rows=turn.max_rows, max_wait_s=turn.max_wait_s)
 
 
 class LaneCall:

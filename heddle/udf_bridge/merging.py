@@ -21,6 +21,7 @@ from typing import Final, Literal, Protocol
 import pyarrow as pa
 
 from heddle.core import kernels as pc
+from heddle.core.config import ConfigValue
 from heddle.core.signature import StepSignature
 from heddle.core.step import RejectedRows
 from heddle.udf_bridge.transport import (
@@ -57,6 +58,8 @@ class SharedEndpoint(Protocol):
         refused: list[RejectedRows],
         report: Reporter | None = None,
     ) -> Iterator[pa.Table]: ...
+
+    def ask(self, context: CallContext) -> ConfigValue: ...
 
     def close(self) -> None: ...
 
@@ -181,6 +184,9 @@ class MergedEndpoint:
             raise waiting.failure
         refused += waiting.refused
         yield from waiting.output
+
+    def ask(self, context: CallContext) -> ConfigValue:
+        return self._endpoint.ask(context)
 
     def close(self) -> None:
         if self._closed:

@@ -12,9 +12,11 @@ from typing import TypeAlias
 
 import pyarrow as pa
 
+from heddle.core.config import ConfigValue
 from heddle.core.signature import ModuleSignature
 from heddle.core.step import RejectedRows
-from heddle.udf_bridge.connection import failure_of_lost
+from heddle.udf_bridge.asking import answer_of
+from heddle.udf_bridge.connection import Connection, failure_of_lost
 from heddle.udf_bridge.hosts import Host, PluginHosts
 from heddle.udf_bridge.keys import BindingKey, binding_key
 from heddle.udf_bridge.lane_call import PluginGoneError, PluginLostError
@@ -74,7 +76,10 @@ class RemoteEndpoint:
         self._hosts = hosts
         self._host = host
         self._key = binding_key(binding)
-        self._may_repeat = binding.signature.may_repeat
+        signature = binding.signature
+        self._stateful = signature.stateful
+        self._may_repeat = signature.may_repeat and not signature.stateful
+        self._known_by: Connection | None = None
         self._report = report
         self._lock = threading.Lock()
         self._closed = False
@@ -114,10 +119,15 @@ class RemoteEndpoint:
             self._host.distrust(self._key)
             raise
 
+    def ask(self, context: CallContext) -> ConfigValue:
+        return answer_of(lambda report: self.call(None, context, [], report), self._report)
+
     def _call(
         self, input: pa.Table | None, context: CallContext, refused: list[RejectedRows], report: Reporter
     ) -> Iterator[pa.Table]:
         connection = self._host.connection(context.on_cancel)
+        if self._stateful:
+            self._refuse_another(connection)
         others, started = connection.calls, connection.started
         begun = False
         try:
@@ -129,6 +139,7 @@ class RemoteEndpoint:
             self._host.lost(connection, str(lost))
             alone = not others and connection.started == started + 1
             again = isinstance(lost, PluginGoneError) or (self._may_repeat and not alone and not begun)
+            again = again and not self._stateful
             if not again or context.cancelled():
                 raise failure_of_lost(connection.name, lost) from lost
         refused.clear()
@@ -138,6 +149,18 @@ class RemoteEndpoint:
         except PluginLostError as lost:
             self._host.lost(connection, str(lost))
             raise failure_of_lost(connection.name, lost) from lost
+
+    def _refuse_another(self, connection: Connection) -> None:
+        """Calls that belong together end with the process that began them."""
+        if self._known_by is not None and self._known_by is not connection:
+            raise StepFailure(
+                f"the plugin `{connection.name}` ended in mid-run, and with it what `{self._key.step}` had "
+                "open",
+                "PluginCrashed",
+                "",
+                transient=True,
+            )
+        self._known_by = connection
 
     def _bind(self) -> None:
         connection = self._host.connection()

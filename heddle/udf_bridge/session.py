@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pyarrow as pa
 
+from heddle.core.config import ConfigValue
 from heddle.core.step import RejectedRows
 from heddle.core.table import arrow_table
 from heddle.udf_bridge.contract import Contract, PinnedSchema
@@ -51,16 +53,22 @@ class ContractedSession:
         result = self._contract.finish(prepared, returned, refused)
         return CallResult(self._pin(result.output), result.rejections, result.kept)
 
-    def batches(self, context: CallContext) -> Iterator[pa.RecordBatch]:
-        """The rows of a step without input, as they are made."""
+    def batches(
+        self, context: CallContext, refused: list[RejectedRows] | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """The rows of a step without input, as they are made; a stream's turn may have none at all."""
         output: pa.Table | None = None
-        for table in self.endpoint.call(None, context, []):
+        for table in self.endpoint.call(None, context, refused if refused is not None else []):
             output = self._pin(self._contract.source_rows(table))
             yield from output.to_batches() if output is not None else ()
         if output is None:
-            yield self._contract.no_rows()
+            if not self._contract.signature.stream:
+                yield self._contract.no_rows()
         elif not output.num_rows and not output.to_batches():
             yield pa.RecordBatch.from_pylist([], schema=output.schema)
+
+    def ask(self, operation: str, argument: ConfigValue, context: CallContext) -> ConfigValue:
+        return self.endpoint.ask(replace(context, operation=operation, argument=argument))
 
     def close(self) -> None:
         self.endpoint.close()

@@ -8,6 +8,7 @@ plain data, failures are the two exceptions below, and what is worth telling on 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import field
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 import pyarrow as pa
@@ -19,7 +20,7 @@ from heddle.core.signature import ModuleSignature, StepSignature
 if TYPE_CHECKING:
     from heddle.core.link import Link
     from heddle.core.report import StepReport
-    from heddle.core.step import RejectedRows
+    from heddle.core.step import RejectedRows, Turn
 
 
 @record(frozen=True, slots=True)
@@ -44,7 +45,8 @@ class Batching:
 @record(frozen=True, slots=True)
 class StepBinding:
     """Everything that makes a step callable. `base` is the program's folder, for relative paths; without
-    `batching` its calls are never merged with those of others, without `link` it stands in no chain."""
+    `batching` its calls are never merged with those of others, without `link` it stands in no chain.
+    `parameters` are the run's values of parameters in its statements."""
 
     path: str
     module: ModuleSignature
@@ -55,6 +57,7 @@ class StepBinding:
     output: pa.Schema | None
     batching: Batching | None = None
     link: Link | None = None
+    parameters: Mapping[str, ConfigValue] = field(default_factory=dict)
 
 
 OnCancel: TypeAlias = Callable[[Callable[[], None]], Callable[[], None]]
@@ -64,7 +67,8 @@ OnCancel: TypeAlias = Callable[[Callable[[], None]], Callable[[], None]]
 @record(frozen=True, slots=True)
 class CallContext:
     """What a call may know about its run. `deadline_s` counts from the call's begin. `cancelled` may be
-    asked at any time."""
+    asked at any time. `turn` is that of a stream that is read. A call with an `operation` asks for something
+    other than rows; `argument` is JSON data."""
 
     run_id: str
     workflow: str
@@ -74,6 +78,9 @@ class CallContext:
     deadline_s: float | None
     cancelled: Callable[[], bool]
     on_cancel: OnCancel
+    turn: Turn | None = None
+    operation: str = ""
+    argument: ConfigValue = None
 
 
 @record(frozen=True, slots=True)
@@ -165,8 +172,16 @@ class StepSession(Protocol):
         """
         ...
 
-    def batches(self, context: CallContext) -> Iterator[pa.RecordBatch]:
-        """The rows of a step without input. Raises `StepFailure`."""
+    def batches(
+        self, context: CallContext, refused: list[RejectedRows] | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """The rows of a step without input. What it read and could not make rows of is appended to
+        `refused`, at the latest before the iterator ends. Raises `StepFailure`."""
+        ...
+
+    def ask(self, operation: str, argument: ConfigValue, context: CallContext) -> ConfigValue:
+        """What the step answers to an operation: "commit" and "abort" of a writer; "position", "commit" (of a
+        position) and "close" of a stream; "estimate". Raises `StepFailure`."""
         ...
 
     def close(self) -> None: ...
@@ -247,6 +262,10 @@ class Endpoint(Protocol):
     ) -> Iterator[pa.Table]:
         """The tables that the function returned or yielded, none for a sink. Rows that it rejected are
         appended to `refused`, at the latest before the iterator ends. Raises `StepFailure`."""
+        ...
+
+    def ask(self, context: CallContext) -> ConfigValue:
+        """The answer to the context's operation. Raises `StepFailure`."""
         ...
 
     def close(self) -> None: ...

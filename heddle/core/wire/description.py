@@ -99,6 +99,11 @@ def _encode_step(step: StepSignature) -> wire.Step:
         config_open=step.config_open,
         slots=[wire.Slot(name=s.name, resource=s.resource, required=s.required) for s in step.slots],
         runnable=step.runnable,
+        sql=step.sql,
+        lookup=step.lookup,
+        writer=step.writer,
+        stream=step.stream,
+        estimates=step.estimates,
     )
 
 
@@ -130,6 +135,11 @@ def _decode_step(step: wire.Step) -> StepSignature:
         config_open=step.config_open,
         slots=tuple(Slot(s.name, s.resource, s.required) for s in step.slots),
         runnable=step.runnable,
+        sql=step.sql,
+        lookup=step.lookup,
+        writer=step.writer,
+        stream=step.stream,
+        estimates=step.estimates,
         doc=step.doc,
     )
 

@@ -103,7 +103,7 @@ class Row(_message.Message):
     def __init__(self, schema: _Optional[bytes] = ..., open: _Optional[bool] = ...) -> None: ...
 
 class Step(_message.Message):
-    __slots__ = ("name", "doc", "input_mode", "input", "output", "output_from_config", "rows", "passthrough", "deterministic", "idempotent", "effect", "config", "config_open", "slots", "runnable")
+    __slots__ = ("name", "doc", "input_mode", "input", "output", "output_from_config", "rows", "passthrough", "deterministic", "idempotent", "effect", "config", "config_open", "slots", "runnable", "sql", "lookup", "writer", "stream", "estimates")
     NAME_FIELD_NUMBER: _ClassVar[int]
     DOC_FIELD_NUMBER: _ClassVar[int]
     INPUT_MODE_FIELD_NUMBER: _ClassVar[int]
@@ -119,6 +119,11 @@ class Step(_message.Message):
     CONFIG_OPEN_FIELD_NUMBER: _ClassVar[int]
     SLOTS_FIELD_NUMBER: _ClassVar[int]
     RUNNABLE_FIELD_NUMBER: _ClassVar[int]
+    SQL_FIELD_NUMBER: _ClassVar[int]
+    LOOKUP_FIELD_NUMBER: _ClassVar[int]
+    WRITER_FIELD_NUMBER: _ClassVar[int]
+    STREAM_FIELD_NUMBER: _ClassVar[int]
+    ESTIMATES_FIELD_NUMBER: _ClassVar[int]
     name: str
     doc: str
     input_mode: str
@@ -134,7 +139,12 @@ class Step(_message.Message):
     config_open: bool
     slots: _containers.RepeatedCompositeFieldContainer[Slot]
     runnable: bool
-    def __init__(self, name: _Optional[str] = ..., doc: _Optional[str] = ..., input_mode: _Optional[str] = ..., input: _Optional[_Union[Row, _Mapping]] = ..., output: _Optional[_Union[Row, _Mapping]] = ..., output_from_config: _Optional[bool] = ..., rows: _Optional[str] = ..., passthrough: _Optional[bool] = ..., deterministic: _Optional[bool] = ..., idempotent: _Optional[bool] = ..., effect: _Optional[bool] = ..., config: _Optional[_Iterable[_Union[ConfigField, _Mapping]]] = ..., config_open: _Optional[bool] = ..., slots: _Optional[_Iterable[_Union[Slot, _Mapping]]] = ..., runnable: _Optional[bool] = ...) -> None: ...
+    sql: str
+    lookup: bool
+    writer: bool
+    stream: bool
+    estimates: bool
+    def __init__(self, name: _Optional[str] = ..., doc: _Optional[str] = ..., input_mode: _Optional[str] = ..., input: _Optional[_Union[Row, _Mapping]] = ..., output: _Optional[_Union[Row, _Mapping]] = ..., output_from_config: _Optional[bool] = ..., rows: _Optional[str] = ..., passthrough: _Optional[bool] = ..., deterministic: _Optional[bool] = ..., idempotent: _Optional[bool] = ..., effect: _Optional[bool] = ..., config: _Optional[_Iterable[_Union[ConfigField, _Mapping]]] = ..., config_open: _Optional[bool] = ..., slots: _Optional[_Iterable[_Union[Slot, _Mapping]]] = ..., runnable: _Optional[bool] = ..., sql: _Optional[str] = ..., lookup: _Optional[bool] = ..., writer: _Optional[bool] = ..., stream: _Optional[bool] = ..., estimates: _Optional[bool] = ...) -> None: ...
 
 class Slot(_message.Message):
     __slots__ = ("name", "resource", "required")
@@ -235,7 +245,7 @@ class CloseResourceResponse(_message.Message):
     def __init__(self, failure: _Optional[_Union[Failure, _Mapping]] = ...) -> None: ...
 
 class BindStepRequest(_message.Message):
-    __slots__ = ("step", "config_json", "resources", "base", "link")
+    __slots__ = ("step", "config_json", "resources", "base", "link", "parameters_json", "columns")
     class ResourcesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -248,12 +258,16 @@ class BindStepRequest(_message.Message):
     RESOURCES_FIELD_NUMBER: _ClassVar[int]
     BASE_FIELD_NUMBER: _ClassVar[int]
     LINK_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_JSON_FIELD_NUMBER: _ClassVar[int]
+    COLUMNS_FIELD_NUMBER: _ClassVar[int]
     step: str
     config_json: str
     resources: _containers.ScalarMap[str, int]
     base: str
     link: Link
-    def __init__(self, step: _Optional[str] = ..., config_json: _Optional[str] = ..., resources: _Optional[_Mapping[str, int]] = ..., base: _Optional[str] = ..., link: _Optional[_Union[Link, _Mapping]] = ...) -> None: ...
+    parameters_json: str
+    columns: bytes
+    def __init__(self, step: _Optional[str] = ..., config_json: _Optional[str] = ..., resources: _Optional[_Mapping[str, int]] = ..., base: _Optional[str] = ..., link: _Optional[_Union[Link, _Mapping]] = ..., parameters_json: _Optional[str] = ..., columns: _Optional[bytes] = ...) -> None: ...
 
 class Link(_message.Message):
     __slots__ = ("takes", "gives", "returns", "open", "rows")
@@ -348,7 +362,7 @@ class EngineFrame(_message.Message):
     def __init__(self, call: _Optional[_Union[Call, _Mapping]] = ..., batch: _Optional[_Union[Batch, _Mapping]] = ..., end: _Optional[_Union[EndInput, _Mapping]] = ..., grant: _Optional[_Union[Grant, _Mapping]] = ...) -> None: ...
 
 class PluginFrame(_message.Message):
-    __slots__ = ("batch", "rejection", "log", "progress", "metric", "need", "result", "member", "released")
+    __slots__ = ("batch", "rejection", "log", "progress", "metric", "need", "result", "answer", "member", "released")
     BATCH_FIELD_NUMBER: _ClassVar[int]
     REJECTION_FIELD_NUMBER: _ClassVar[int]
     LOG_FIELD_NUMBER: _ClassVar[int]
@@ -356,6 +370,7 @@ class PluginFrame(_message.Message):
     METRIC_FIELD_NUMBER: _ClassVar[int]
     NEED_FIELD_NUMBER: _ClassVar[int]
     RESULT_FIELD_NUMBER: _ClassVar[int]
+    ANSWER_FIELD_NUMBER: _ClassVar[int]
     MEMBER_FIELD_NUMBER: _ClassVar[int]
     RELEASED_FIELD_NUMBER: _ClassVar[int]
     batch: Batch
@@ -365,9 +380,10 @@ class PluginFrame(_message.Message):
     metric: Metric
     need: Need
     result: Result
+    answer: Answer
     member: int
     released: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, batch: _Optional[_Union[Batch, _Mapping]] = ..., rejection: _Optional[_Union[Rejection, _Mapping]] = ..., log: _Optional[_Union[Log, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., metric: _Optional[_Union[Metric, _Mapping]] = ..., need: _Optional[_Union[Need, _Mapping]] = ..., result: _Optional[_Union[Result, _Mapping]] = ..., member: _Optional[int] = ..., released: _Optional[_Iterable[int]] = ...) -> None: ...
+    def __init__(self, batch: _Optional[_Union[Batch, _Mapping]] = ..., rejection: _Optional[_Union[Rejection, _Mapping]] = ..., log: _Optional[_Union[Log, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., metric: _Optional[_Union[Metric, _Mapping]] = ..., need: _Optional[_Union[Need, _Mapping]] = ..., result: _Optional[_Union[Result, _Mapping]] = ..., answer: _Optional[_Union[Answer, _Mapping]] = ..., member: _Optional[int] = ..., released: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Call(_message.Message):
     __slots__ = ("call_id", "binding_id", "context", "has_input", "batch", "end", "grant", "forgotten", "followers")
@@ -402,20 +418,34 @@ class Follower(_message.Message):
     def __init__(self, binding_id: _Optional[int] = ..., step: _Optional[str] = ..., idempotency_key: _Optional[str] = ...) -> None: ...
 
 class Context(_message.Message):
-    __slots__ = ("run_id", "workflow", "step", "attempt", "idempotency_key", "deadline_s")
+    __slots__ = ("run_id", "workflow", "step", "attempt", "idempotency_key", "deadline_s", "operation", "argument_json", "turn")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     WORKFLOW_FIELD_NUMBER: _ClassVar[int]
     STEP_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
     DEADLINE_S_FIELD_NUMBER: _ClassVar[int]
+    OPERATION_FIELD_NUMBER: _ClassVar[int]
+    ARGUMENT_JSON_FIELD_NUMBER: _ClassVar[int]
+    TURN_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     workflow: str
     step: str
     attempt: int
     idempotency_key: str
     deadline_s: float
-    def __init__(self, run_id: _Optional[str] = ..., workflow: _Optional[str] = ..., step: _Optional[str] = ..., attempt: _Optional[int] = ..., idempotency_key: _Optional[str] = ..., deadline_s: _Optional[float] = ...) -> None: ...
+    operation: str
+    argument_json: str
+    turn: Turn
+    def __init__(self, run_id: _Optional[str] = ..., workflow: _Optional[str] = ..., step: _Optional[str] = ..., attempt: _Optional[int] = ..., idempotency_key: _Optional[str] = ..., deadline_s: _Optional[float] = ..., operation: _Optional[str] = ..., argument_json: _Optional[str] = ..., turn: _Optional[_Union[Turn, _Mapping]] = ...) -> None: ...
+
+class Turn(_message.Message):
+    __slots__ = ("max_rows", "max_wait_s")
+    MAX_ROWS_FIELD_NUMBER: _ClassVar[int]
+    MAX_WAIT_S_FIELD_NUMBER: _ClassVar[int]
+    max_rows: int
+    max_wait_s: float
+    def __init__(self, max_rows: _Optional[int] = ..., max_wait_s: _Optional[float] = ...) -> None: ...
 
 class EndInput(_message.Message):
     __slots__ = ()
@@ -464,14 +494,16 @@ class Grant(_message.Message):
     def __init__(self, segment: _Optional[_Union[Segment, _Mapping]] = ...) -> None: ...
 
 class Rejection(_message.Message):
-    __slots__ = ("rows", "reason", "error_type")
+    __slots__ = ("rows", "reason", "error_type", "records")
     ROWS_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     ERROR_TYPE_FIELD_NUMBER: _ClassVar[int]
+    RECORDS_FIELD_NUMBER: _ClassVar[int]
     rows: bytes
     reason: str
     error_type: str
-    def __init__(self, rows: _Optional[bytes] = ..., reason: _Optional[str] = ..., error_type: _Optional[str] = ...) -> None: ...
+    records: bytes
+    def __init__(self, rows: _Optional[bytes] = ..., reason: _Optional[str] = ..., error_type: _Optional[str] = ..., records: _Optional[bytes] = ...) -> None: ...
 
 class Log(_message.Message):
     __slots__ = ("level", "message", "fields")
@@ -509,6 +541,12 @@ class Metric(_message.Message):
     value: float
     unit: str
     def __init__(self, name: _Optional[str] = ..., value: _Optional[float] = ..., unit: _Optional[str] = ...) -> None: ...
+
+class Answer(_message.Message):
+    __slots__ = ("json",)
+    JSON_FIELD_NUMBER: _ClassVar[int]
+    json: str
+    def __init__(self, json: _Optional[str] = ...) -> None: ...
 
 class Result(_message.Message):
     __slots__ = ("failure", "done")
