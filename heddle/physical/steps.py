@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol, assert_never
 
 import pyarrow as pa
 
-from heddle.core.report import StepLogged, StepMeasured, StepProgressed
+from heddle.core.report import StepAnswered, StepLogged, StepMeasured, StepProgressed
 from heddle.errors import StageError
 from heddle.logical.plan import Step
 from heddle.physical.absent import Absent, left_out, without_absent
@@ -253,6 +253,8 @@ def tell(env: RunEnvironment, stage: str, told: Report) -> None:
             env.listener(PluginReady(env.run_id, plugin, pid, duration_s))
         case PluginStopped(plugin, reason):
             env.listener(PluginEnded(env.run_id, plugin, env.masked(reason)))
+        case StepAnswered():
+            pass  # whoever asked has it
         case _:
             assert_never(told)
 
