@@ -24,29 +24,32 @@ def without_absent(schema: pa.Schema, op: Step) -> pa.Schema:
 
 
 class Absent:
-    """The nulls of one step's stream."""
+    """The nulls of one step's stream. Most batches have as many rows as the one before, so the columns of
+    that one serve again."""
 
     def __init__(self, op: Step) -> None:
         self._schema = _with_nulls(op) if op.absent and op.row is not None else None
-        self._nulls: dict[pa.DataType, pa.Array] = {}
+        self._rows = -1
+        self._columns: list[pa.Array] = []
+        self._present: list[tuple[int, str]] = []
 
     def put_back(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """The batch with the absent columns in their places."""
         if self._schema is None:
             return batch
-        columns = [
-            batch.column(place)
-            if (place := batch.schema.get_field_index(field.name)) >= 0
-            else self._null(field, batch)
-            for field in self._schema
-        ]
+        if batch.num_rows != self._rows:
+            self._lay_out(self._schema, batch)
+        columns = self._columns.copy()
+        for place, name in self._present:
+            columns[place] = batch.column(name)
         return pa.RecordBatch.from_arrays(columns, schema=self._schema)
 
-    def _null(self, field: pa.Field, batch: pa.RecordBatch) -> pa.Array:
-        known = self._nulls.get(field.type)
-        if known is None or len(known) < batch.num_rows:
-            known = self._nulls[field.type] = pa.nulls(batch.num_rows, field.type)
-        return known.slice(0, batch.num_rows)
+    def _lay_out(self, schema: pa.Schema, batch: pa.RecordBatch) -> None:
+        named = frozenset(batch.schema.names)
+        nulls = {t: pa.nulls(batch.num_rows, t) for t in {f.type for f in schema if f.name not in named}}
+        self._rows = batch.num_rows
+        self._columns = [nulls.get(field.type) for field in schema]
+        self._present = [(place, name) for place, name in enumerate(schema.names) if name in named]
 
 
 def _with_nulls(op: Step) -> pa.Schema:

@@ -1,6 +1,6 @@
 """The Python plugin SDK: what a plugin's author imports besides `heddle.core`."""
 
-from heddle.core.resource import Resource, ResourceConfig
+from heddle.core.resource import LookupCacheConfig, Resource, ResourceConfig
 from heddle.core.settings import RowText, Secret, Statement
 from heddle.core.step import StepConfig, StepContext, Transient
 from heddle.core.table import Table, TableError
@@ -10,6 +10,7 @@ from heddle.sdk.plugin import Plugin
 
 __all__ = [
     "LOOKUP_KEY",
+    "LookupCacheConfig",
     "Plugin",
     "PluginError",
     "Position",

@@ -17,6 +17,7 @@ import pyarrow as pa
 from heddle.core.annotations import AnnotationError, config_fields, instantiate, is_config_class
 from heddle.core.config import ConfigField, ConfigValue
 from heddle.core.record import record
+from heddle.core.resource import ResourceConfig
 from heddle.core.settings import vars_of
 from heddle.core.signature import InputMode, ResourceSignature, Rows, Slot, StepSignature
 from heddle.core.step import StepConfig, StepContext
@@ -40,7 +41,7 @@ _BY_NAME: Mapping[str, Role] = {
     "config": "config",
     "context": "context",
 }
-_TAKEN = ("resource", "resources")
+_TAKEN = {"resource": "the resource", "resources": "the resources", "base": "the program's folder"}
 _STREAMS = (Iterator, Iterable, Generator)
 
 
@@ -108,10 +109,13 @@ class ResourceFunction:
     config_class: Any = None
     takes_config: bool = field(default=False)
 
-    def open(self, values: Mapping[str, ConfigValue]) -> object:
+    def open(self, values: Mapping[str, ConfigValue], base: str) -> object:
         assert self.call is not None, f"{self.signature.name} has no body"
         if not self.takes_config:
             return self.call()
+        cls = get_origin(self.config_class) or self.config_class
+        if isinstance(cls, type) and issubclass(cls, ResourceConfig):
+            return self.call(instantiate(self.config_class, dict(values), base=base))
         return self.call(instantiate(self.config_class, dict(values)))
 
 
@@ -291,7 +295,7 @@ def settings_of(config_class: Any, where: str) -> tuple[ConfigField, ...]:
     cls = get_origin(config_class) or config_class
     taken = [name for name in inspect.get_annotations(cls) if name in _TAKEN]
     if taken:
-        raise PluginError(f"{where}: rename the setting `{taken[0]}`; that name holds the resource")
+        raise PluginError(f"{where}: rename the setting `{taken[0]}`; that name holds {_TAKEN[taken[0]]}")
     try:
         return config_fields(config_class)
     except AnnotationError as error:

@@ -130,7 +130,10 @@ def _standing(stream: Stream) -> ConfigValue:
 
 
 def _key(context: StepContext) -> tuple[str, str]:
-    return context.run_id, context.step
+    """The run and the stage in it. Stages of one name are told apart by what idempotency keys of a stage have
+    in common."""
+    stage, _, _ = (context.idempotency_key or "").rpartition("/")
+    return context.run_id, stage or context.step
 
 
 def _end_all(ends: Iterator[Callable[[], None]]) -> None:

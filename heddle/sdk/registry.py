@@ -64,8 +64,10 @@ class Registry:
         self._holding: set[int] = set()
         self._reaper: threading.Thread | None = None
 
-    def open(self, type: str, name: str, config: Mapping[str, ConfigValue], lease_s: float) -> int:
-        value = self._runtime.open_resource(type, config)
+    def open(
+        self, type: str, name: str, config: Mapping[str, ConfigValue], lease_s: float, base: str = "."
+    ) -> int:
+        value = self._runtime.open_resource(type, config, base)
         with self._changed:
             id = next(self._ids)
             self._resources[id] = _Opened(type, name or type, value, lease_s, self._clock())

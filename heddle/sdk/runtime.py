@@ -44,8 +44,9 @@ class ModuleRuntime:
         self.module = module
         self._namespace = module.signature.namespace.removeprefix("./")
 
-    def open_resource(self, type: str, config: Mapping[str, ConfigValue]) -> object:
-        """A resource by the name of its type. Settings that do not fit are refused before user code runs."""
+    def open_resource(self, type: str, config: Mapping[str, ConfigValue], base: str = ".") -> object:
+        """A resource by the name of its type; `base` is the program's folder. Settings that do not fit are
+        refused before user code runs."""
         name = f"{self._namespace}.{type}"
         function = self.module.resources.get(type)
         if function is None:
@@ -54,7 +55,7 @@ class ModuleRuntime:
             raise _unsupported(f"the resource `{name}`")
         signature = function.signature
         settings = checked_settings(config, signature.config, open=signature.config_open)
-        return user_code(lambda: function.open(settings))
+        return user_code(lambda: function.open(settings, base))
 
     def check_resource(self, resource: object) -> str | None:
         """None when the resource can do its work, else what is wrong."""

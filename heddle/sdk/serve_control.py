@@ -96,7 +96,7 @@ class Control:
 
     def _open(self, request: wire.OpenResourceRequest) -> wire.OpenResourceResponse:
         config = _config(request.config_json)
-        id = self._registry.open(request.type, request.name, config, request.lease_s)
+        id = self._registry.open(request.type, request.name, config, request.lease_s, request.base or ".")
         return wire.OpenResourceResponse(resource_id=id)
 
     def _check(self, request: wire.CheckResourceRequest) -> wire.CheckResourceResponse:

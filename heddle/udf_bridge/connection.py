@@ -53,6 +53,8 @@ from heddle.udf_bridge.transport import (
 HANDSHAKE_TIMEOUT_S: Final = 30.0
 CANCEL_TIMEOUT_S: Final = 1.0
 DRAIN_TIMEOUT_S: Final = 5.0
+DESCRIBE_TIMEOUT_S: Final = 60.0
+"""How long a plugin may ask its service for the columns of a step, or whether it is there."""
 IDLE_SEGMENT_BYTES: Final = 64 << 20
 """What a plugin's pool keeps when no call is under way."""
 
@@ -123,7 +125,7 @@ class Connection:
     def infer(self, key: BindingKey, input: RowType | None) -> RowType:
         """The output's row of a binding. Raises `StepFailure`, `PluginLostError`."""
         request = wire.InferSchemaRequest(binding_id=self.bind(key), input=encode_row(input or OPEN_ROW))
-        response = self._ask(request, wire.InferSchemaResponse)
+        response = self._ask(request, wire.InferSchemaResponse, DESCRIBE_TIMEOUT_S)
         if response.HasField("failure"):
             raise step_failure(response.failure)
         try:
@@ -134,7 +136,8 @@ class Connection:
     def check_resource(self, key: ResourceKey) -> str | None:
         """What is wrong with a resource, None when it is healthy. Raises `StepFailure`, `PluginLostError`."""
         resource_id = self._resources.get(key, lambda: self._open(key))
-        response = self._ask(wire.CheckResourceRequest(resource_id=resource_id), wire.CheckResourceResponse)
+        request = wire.CheckResourceRequest(resource_id=resource_id)
+        response = self._ask(request, wire.CheckResourceResponse, DESCRIBE_TIMEOUT_S)
         if response.HasField("failure"):
             raise step_failure(response.failure)
         return response.problem or None
@@ -358,7 +361,11 @@ class Connection:
 
     def _open(self, key: ResourceKey) -> int:
         request = wire.OpenResourceRequest(
-            type=key.type, name=key.name, config_json=key.config_json, lease_s=self.lease_s
+            type=key.type,
+            name=key.name,
+            config_json=key.config_json,
+            lease_s=self.lease_s,
+            base=key.base,
         )
         response = self._ask(request, wire.OpenResourceResponse)
         if response.HasField("failure"):
@@ -366,10 +373,13 @@ class Connection:
             raise step_failure(response.failure, f"{where} could not be opened: ")
         return response.resource_id
 
-    def _ask(self, request: Message, response: type[Response]) -> Response:
+    def _ask(self, request: Message, response: type[Response], timeout_s: float | None = None) -> Response:
         try:
-            return self.control.call(request, response)
+            return self.control.call(request, response, timeout_s)
         except grpc.RpcError as error:
+            if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+                message = f"the plugin `{self.name}` gave no answer within {timeout_s:g} s"
+                raise StepFailure(message, "Timeout", "", transient=True) from error
             if not self.process.alive or error.code() is grpc.StatusCode.UNAVAILABLE:
                 raise PluginGoneError(self.ending()) from error
             raise PluginLostError(f"it answered with an error ({_status(error)})") from error

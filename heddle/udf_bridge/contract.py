@@ -82,7 +82,7 @@ class Contract:
         self, prepared: PreparedInput, returned: pa.Table | None, refused: Sequence[RejectedRows]
     ) -> CallResult:
         """The call's result, or `StepContractError`."""
-        if refused and not self.is_map:
+        if refused and not (self.is_map or self.signature.writer):
             raise StepContractError(
                 f'`{self.step}` rejected rows, which only a step with rows="map" may do; it has '
                 f'rows="{self.signature.rows}"'

@@ -140,6 +140,12 @@ class FlightEndpoint:
     def ask(self, context: CallContext) -> ConfigValue:
         return answer_of(lambda report: self.call(None, context, [], report), self._report)
 
+    def infer(self, input: RowType | None) -> RowType:
+        try:
+            return self._client.infer(self._key, input)
+        except PluginLostError as lost:
+            raise failure_of_lost_gateway(self._client.name, lost) from lost
+
     def close(self) -> None:
         with self._lock:
             if self._closed:

@@ -19,6 +19,7 @@ from heddle.core.config import ConfigValue
 from heddle.core.failure import CONTRACT, StepError
 from heddle.core.signature import ModuleSignature
 from heddle.core.step import RejectedRows, StepContext
+from heddle.core.types import OPEN_ROW, RowType
 from heddle.sdk.chain import Member, run_chain
 from heddle.sdk.loader import LoadedModule, loaded
 from heddle.sdk.runtime import BoundStep, ModuleRuntime
@@ -91,7 +92,7 @@ class InlineTransport:
 
     def _bound(self, binding: StepBinding) -> BoundStep:
         module = self._module(binding.module)
-        resources = {slot: self._resource(bound) for slot, bound in binding.resources.items()}
+        resources = {slot: self._resource(bound, binding.base) for slot, bound in binding.resources.items()}
         try:
             return module.runtime.bind(binding.signature.name, binding.config, resources)
         except StepError as error:
@@ -107,13 +108,13 @@ class InlineTransport:
                 self._modules[key] = _Module(ModuleRuntime(self._find(signature)))
             return self._modules[key]
 
-    def _resource(self, bound: ResourceBinding) -> object:
+    def _resource(self, bound: ResourceBinding, base: str) -> object:
         module = self._module(bound.module)
-        key = (bound.type, json.dumps(bound.config, sort_keys=True, default=str))
+        key = (bound.type, json.dumps([bound.config, base], sort_keys=True, default=str))
         with self._lock:
             if key not in module.resources:
                 try:
-                    module.resources[key] = module.runtime.open_resource(bound.type, bound.config)
+                    module.resources[key] = module.runtime.open_resource(bound.type, bound.config, base)
                 except StepError as error:
                     where = f"the resource `{bound.name}` ({bound.module.namespace}.{bound.type})"
                     raise step_failure(error, f"{where} could not be opened: ") from error
@@ -146,6 +147,12 @@ class InlineEndpoint:
         try:
             step_context = self._context(context, 0)
             return self._step.ask(context.operation, context.argument, step_context)
+        except StepError as error:
+            raise step_failure(error) from error
+
+    def infer(self, input: RowType | None) -> RowType:
+        try:
+            return self._step.infer(input or OPEN_ROW)
         except StepError as error:
             raise step_failure(error) from error
 

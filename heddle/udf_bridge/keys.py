@@ -14,7 +14,7 @@ import pyarrow as pa
 from heddle.core.config import ConfigValue
 from heddle.core.link import Link
 from heddle.core.record import record
-from heddle.udf_bridge.transport import StepBinding
+from heddle.udf_bridge.transport import ResourceBinding, StepBinding
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -26,6 +26,7 @@ class ResourceKey:
     type: str
     config_json: str
     name: str = field(compare=False)
+    base: str = "."
 
 
 @record(frozen=True, slots=True)
@@ -50,10 +51,13 @@ class BindingKey:
         return self._number
 
 
+def resource_key(binding: ResourceBinding, base: str) -> ResourceKey:
+    """`base` is the program's folder."""
+    return ResourceKey(binding.type, _json(binding.config), binding.name, base)
+
+
 def binding_key(binding: StepBinding) -> BindingKey:
-    resources = tuple(
-        (slot, ResourceKey(r.type, _json(r.config), r.name)) for slot, r in sorted(binding.resources.items())
-    )
+    resources = tuple((slot, resource_key(r, binding.base)) for slot, r in sorted(binding.resources.items()))
     is_source = binding.signature.input_mode == "none"
     return BindingKey(
         binding.signature.name,

@@ -24,6 +24,7 @@ from heddle.core import kernels as pc
 from heddle.core.config import ConfigValue
 from heddle.core.signature import StepSignature
 from heddle.core.step import RejectedRows
+from heddle.core.types import RowType
 from heddle.udf_bridge.transport import (
     Batching,
     CallContext,
@@ -60,6 +61,8 @@ class SharedEndpoint(Protocol):
     ) -> Iterator[pa.Table]: ...
 
     def ask(self, context: CallContext) -> ConfigValue: ...
+
+    def infer(self, input: RowType | None) -> RowType: ...
 
     def close(self) -> None: ...
 
@@ -187,6 +190,9 @@ class MergedEndpoint:
 
     def ask(self, context: CallContext) -> ConfigValue:
         return self._endpoint.ask(context)
+
+    def infer(self, input: RowType | None) -> RowType:
+        return self._endpoint.infer(input)
 
     def close(self) -> None:
         if self._closed:

@@ -21,6 +21,7 @@ from heddle.udf_bridge.inline import InlineTransport
 from heddle.udf_bridge.transport import (
     ChainSession,
     Reporter,
+    ResourceBinding,
     StepBinding,
     StepFailure,
     StepSession,
@@ -87,6 +88,22 @@ class Plugins:
             if self._clients is None:
                 self._clients = GatewayClients()
             return FlightTransport(self._clients, mergers, self._addresses, holds_secret)
+
+    def health(self, resource: ResourceBinding, base: str) -> str | None:
+        """What is wrong with a resource, which is opened and closed for this; None when nothing is. `base` is
+        the program's folder. Raises `StepFailure`."""
+        from heddle.udf_bridge.connection import failure_of_lost
+        from heddle.udf_bridge.keys import resource_key
+        from heddle.udf_bridge.lane_call import PluginLostError
+
+        key = resource_key(resource, base)
+        connection = self.hosts().host(self.launch(resource.module)).connection()
+        try:
+            return connection.check_resource(key)
+        except PluginLostError as lost:
+            raise failure_of_lost(connection.name, lost) from lost
+        finally:
+            connection.release(connection.give_up((), (key,)))
 
     def hosts(self) -> PluginHosts:
         return self._started()[0]

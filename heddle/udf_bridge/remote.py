@@ -15,6 +15,7 @@ import pyarrow as pa
 from heddle.core.config import ConfigValue
 from heddle.core.signature import ModuleSignature
 from heddle.core.step import RejectedRows
+from heddle.core.types import RowType
 from heddle.udf_bridge.asking import answer_of
 from heddle.udf_bridge.connection import Connection, failure_of_lost
 from heddle.udf_bridge.hosts import Host, PluginHosts
@@ -121,6 +122,14 @@ class RemoteEndpoint:
 
     def ask(self, context: CallContext) -> ConfigValue:
         return answer_of(lambda report: self.call(None, context, [], report), self._report)
+
+    def infer(self, input: RowType | None) -> RowType:
+        connection = self._host.connection()
+        try:
+            return connection.infer(self._key, input)
+        except PluginLostError as lost:
+            self._host.lost(connection, str(lost))
+            raise failure_of_lost(connection.name, lost) from lost
 
     def _call(
         self, input: pa.Table | None, context: CallContext, refused: list[RejectedRows], report: Reporter

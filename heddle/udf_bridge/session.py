@@ -14,6 +14,7 @@ import pyarrow as pa
 from heddle.core.config import ConfigValue
 from heddle.core.step import RejectedRows
 from heddle.core.table import arrow_table
+from heddle.core.types import RowType
 from heddle.udf_bridge.contract import Contract, PinnedSchema
 from heddle.udf_bridge.transport import (
     CallContext,
@@ -69,6 +70,9 @@ class ContractedSession:
 
     def ask(self, operation: str, argument: ConfigValue, context: CallContext) -> ConfigValue:
         return self.endpoint.ask(replace(context, operation=operation, argument=argument))
+
+    def infer(self, input: RowType | None) -> RowType:
+        return self.endpoint.infer(input)
 
     def close(self) -> None:
         self.endpoint.close()

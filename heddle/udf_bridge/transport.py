@@ -16,6 +16,7 @@ import pyarrow as pa
 from heddle.core.config import ConfigValue
 from heddle.core.record import record
 from heddle.core.signature import ModuleSignature, StepSignature
+from heddle.core.types import RowType
 
 if TYPE_CHECKING:
     from heddle.core.link import Link
@@ -184,6 +185,11 @@ class StepSession(Protocol):
         position) and "close" of a stream; "estimate". Raises `StepFailure`."""
         ...
 
+    def infer(self, input: RowType | None) -> RowType:
+        """The output's row for the step's settings, which a service may have to be asked for. Raises
+        `StepFailure`."""
+        ...
+
     def close(self) -> None: ...
 
 
@@ -266,6 +272,10 @@ class Endpoint(Protocol):
 
     def ask(self, context: CallContext) -> ConfigValue:
         """The answer to the context's operation. Raises `StepFailure`."""
+        ...
+
+    def infer(self, input: RowType | None) -> RowType:
+        """The output's row for the step's settings. Raises `StepFailure`."""
         ...
 
     def close(self) -> None: ...

@@ -1,7 +1,6 @@
 """A writer, a stream and a step that estimates, for the tests of what is asked of steps beside rows."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pyarrow as pa
 
@@ -17,7 +16,7 @@ class FolderConfig(ResourceConfig):
 
 class Folder(Resource):
     def __init__(self, config: FolderConfig) -> None:
-        self.path = Path(config.path)
+        self.path = config.base / config.path
 
     def say(self, line: str) -> None:
         with (self.path / "log").open("a") as log:

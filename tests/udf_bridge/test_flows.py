@@ -42,14 +42,14 @@ class Side:
         parameters: Mapping[str, ConfigValue] | None = None,
     ) -> StepSession:
         module = self._module
-        resource = ResourceBinding("place", module, "folder", {"path": str(self._folder)})
+        resource = ResourceBinding("place", module, "folder", {"path": "."})
         binding = StepBinding(
             f"W.{step}",
             module,
             module.steps[step],
             {"until": 10} | dict(config or {}) if step != "lines" else {},
             {"folder": resource},
-            ".",
+            str(self._folder),
             output,
             parameters=parameters or {},
         )

@@ -199,16 +199,18 @@ class ConfigType(_message.Message):
     def __init__(self, kind: _Optional[str] = ..., items: _Optional[_Union[ConfigType, _Mapping]] = ..., fields: _Optional[_Iterable[_Union[ConfigField, _Mapping]]] = ..., choices_json: _Optional[_Iterable[str]] = ..., nullable: _Optional[bool] = ...) -> None: ...
 
 class OpenResourceRequest(_message.Message):
-    __slots__ = ("type", "name", "config_json", "lease_s")
+    __slots__ = ("type", "name", "config_json", "lease_s", "base")
     TYPE_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     CONFIG_JSON_FIELD_NUMBER: _ClassVar[int]
     LEASE_S_FIELD_NUMBER: _ClassVar[int]
+    BASE_FIELD_NUMBER: _ClassVar[int]
     type: str
     name: str
     config_json: str
     lease_s: float
-    def __init__(self, type: _Optional[str] = ..., name: _Optional[str] = ..., config_json: _Optional[str] = ..., lease_s: _Optional[float] = ...) -> None: ...
+    base: str
+    def __init__(self, type: _Optional[str] = ..., name: _Optional[str] = ..., config_json: _Optional[str] = ..., lease_s: _Optional[float] = ..., base: _Optional[str] = ...) -> None: ...
 
 class OpenResourceResponse(_message.Message):
     __slots__ = ("resource_id", "failure")

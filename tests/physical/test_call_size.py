@@ -1,0 +1,69 @@
+"""Quick calls get more rows; calls that are retried, run side by side or ask a service do not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pyarrow as pa
+import pytest
+
+from heddle.core.signature import ModuleSignature, StepSignature
+from heddle.core.types import OPEN_ROW
+from heddle.diagnostics import Span
+from heddle.frontend.typed import NO_POLICY, Policy, StepCall
+from heddle.logical.plan import Step
+from heddle.physical.call_size import CallSize
+
+SIGNATURE = StepSignature("s", rows="map", deterministic=True)
+
+
+def step(signature: StepSignature = SIGNATURE, policy: Policy = NO_POLICY) -> Step:
+    call = StepCall("m.s", ModuleSignature("m", "m"), signature, {}, {}, (), Span(0, 0))
+    return Step(1, call, 0, OPEN_ROW, "W/1", Span(0, 0), "W", None, policy)
+
+
+def rows(count: int, text: str = "") -> pa.Table:
+    return pa.table({"x": [text] * count})
+
+
+def sizes(op: Step, duration_s: float) -> list[int]:
+    size = CallSize(op, 100)
+    seen = []
+    for _ in range(4):
+        seen.append(size.rows())
+        size.took(rows(size.rows()), duration_s)
+    return seen
+
+
+def test_quick_calls_grow_to_four_times_the_rows() -> None:
+    assert sizes(step(), 0.001) == [100, 200, 400, 400]
+
+
+def test_slow_calls_stay() -> None:
+    assert sizes(step(), 0.010) == [100, 100, 100, 100]
+
+
+def test_the_last_rows_of_an_input_say_nothing() -> None:
+    size = CallSize(step(), 100)
+    size.took(rows(7), 0.001)
+    assert size.rows() == 100
+
+
+def test_large_rows_do_not_grow() -> None:
+    size = CallSize(step(), 100)
+    size.took(rows(100, "x" * 100_000), 0.001)
+    assert size.rows() == 100
+
+
+@pytest.mark.parametrize(
+    "op",
+    [
+        step(policy=Policy(batch_max_rows=100)),
+        step(policy=Policy(concurrency=2)),
+        step(replace(SIGNATURE, deterministic=None, effect=True)),
+        step(replace(SIGNATURE, deterministic=None)),
+    ],
+    ids=["batch", "concurrency", "effect", "undeclared"],
+)
+def test_what_keeps_its_batches(op: Step) -> None:
+    assert sizes(op, 0.001) == [100, 100, 100, 100]
