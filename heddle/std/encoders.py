@@ -16,7 +16,7 @@ from pyarrow import ipc
 from heddle.core import kernels as pc
 from heddle.core.casting import plain_schema, plain_table
 from heddle.core.config import ConfigValue
-from heddle.std.json_text import float_texts, json_texts, to_json, value_texts
+from heddle.core.json_text import float_texts, json_texts, to_json, value_texts
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heddle.std.json_text import to_json
+from heddle.core.json_text import to_json
 
 UTC = dt.UTC
 
