@@ -5,7 +5,7 @@ A stream gives at least one batch, so that its schema is known even when it has 
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import TypeAlias
 
 import pyarrow as pa
@@ -28,8 +28,10 @@ def at_least_one(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Batche
         yield empty_batch(schema)
 
 
-def in_tables(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.Table]:
-    """The stream as tables of about `rows` rows: small batches are put together, big ones sliced."""
+def in_tables(batches: Iterable[pa.RecordBatch], rows_now: Callable[[], int]) -> Iterator[pa.Table]:
+    """The stream as tables of about `rows_now()` rows, asked before each: small batches are put together, big
+    ones sliced."""
+    rows = rows_now()
     waiting: list[pa.RecordBatch] = []
     count = 0
     schema: pa.Schema | None = None
@@ -41,7 +43,7 @@ def in_tables(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.Table
             waiting.append(batch.slice(start, taken))
             yield pa.Table.from_batches(waiting, schema=schema)
             start += taken
-            waiting, count = [], 0
+            waiting, count, rows = [], 0, rows_now()
         if start < batch.num_rows:
             waiting.append(batch.slice(start))
             count += batch.num_rows - start

@@ -15,6 +15,8 @@ from heddle.logical.plan import Step
 QUICK_CALL_S: Final = 0.004
 GROWTH_MAX: Final = 4
 """Times the rows of a run's batches."""
+GROWING_ROWS: Final = 65_536
+"""A run that asks for smaller batches gets them."""
 SMALL_CALL_BYTES: Final = 8 << 20
 
 
@@ -25,7 +27,8 @@ class CallSize:
     def __init__(self, op: Step, batch_rows: int) -> None:
         signature = op.call.signature
         self._rows = op.policy.batch_max_rows or batch_rows
-        grows = op.policy.batch_max_rows is None and (op.policy.concurrency or 1) == 1
+        grows = op.policy.batch_max_rows is None and batch_rows >= GROWING_ROWS
+        grows = grows and (op.policy.concurrency or 1) == 1
         grows = grows and op.lookup is None and signature.step_class in {"pure", "recorded"}
         self._rows_max = self._rows * (GROWTH_MAX if grows else 1)
 

@@ -14,6 +14,7 @@ from heddle.frontend.typed import NO_POLICY, Policy, StepCall
 from heddle.logical.plan import Step
 from heddle.physical.call_size import CallSize
 
+ROWS = 65_536
 SIGNATURE = StepSignature("s", rows="map", deterministic=True)
 
 
@@ -27,7 +28,7 @@ def rows(count: int, text: str = "") -> pa.Table:
 
 
 def sizes(op: Step, duration_s: float) -> list[int]:
-    size = CallSize(op, 100)
+    size = CallSize(op, ROWS)
     seen = []
     for _ in range(4):
         seen.append(size.rows())
@@ -36,29 +37,29 @@ def sizes(op: Step, duration_s: float) -> list[int]:
 
 
 def test_quick_calls_grow_to_four_times_the_rows() -> None:
-    assert sizes(step(), 0.001) == [100, 200, 400, 400]
+    assert sizes(step(), 0.001) == [ROWS, 2 * ROWS, 4 * ROWS, 4 * ROWS]
 
 
 def test_slow_calls_stay() -> None:
-    assert sizes(step(), 0.010) == [100, 100, 100, 100]
+    assert sizes(step(), 0.010) == [ROWS] * 4
 
 
 def test_the_last_rows_of_an_input_say_nothing() -> None:
-    size = CallSize(step(), 100)
+    size = CallSize(step(), ROWS)
     size.took(rows(7), 0.001)
-    assert size.rows() == 100
+    assert size.rows() == ROWS
 
 
 def test_large_rows_do_not_grow() -> None:
-    size = CallSize(step(), 100)
-    size.took(rows(100, "x" * 100_000), 0.001)
-    assert size.rows() == 100
+    size = CallSize(step(), ROWS)
+    size.took(rows(ROWS, "x" * 200), 0.001)
+    assert size.rows() == ROWS
 
 
 @pytest.mark.parametrize(
     "op",
     [
-        step(policy=Policy(batch_max_rows=100)),
+        step(policy=Policy(batch_max_rows=ROWS)),
         step(policy=Policy(concurrency=2)),
         step(replace(SIGNATURE, deterministic=None, effect=True)),
         step(replace(SIGNATURE, deterministic=None)),
@@ -66,4 +67,10 @@ def test_large_rows_do_not_grow() -> None:
     ids=["batch", "concurrency", "effect", "undeclared"],
 )
 def test_what_keeps_its_batches(op: Step) -> None:
-    assert sizes(op, 0.001) == [100, 100, 100, 100]
+    assert sizes(op, 0.001) == [ROWS] * 4
+
+
+def test_a_run_that_asks_for_small_batches_gets_them() -> None:
+    size = CallSize(step(), 8)
+    size.took(rows(8), 0.001)
+    assert size.rows() == 8
