@@ -28,6 +28,7 @@ from heddle.std.encoders import (
 )
 from heddle.std.files import COMPRESSIONS, open_plain
 from heddle.std.sinks import Sink, SinkError, WrittenTarget, write_errors
+from heddle.std.stores import Address, Store, StoreMismatch, address_of, store_of
 
 PARTITIONS_MAX: Final = 1_000
 COPY_BYTES: Final = 1 << 20
@@ -41,6 +42,12 @@ def open_file_sink(step: str, config: Config, base: Path, schema: pa.Schema) -> 
     place = str(config.get("path") or "")
     if not place:
         raise SinkError(f"`io.{step}` needs a `path`", help='such as path: "out/orders.csv"')
+    try:
+        store = store_of(config, address := address_of(place))
+    except StoreMismatch as mismatch:
+        raise SinkError(f"`{place}` cannot be written: {mismatch}") from None
+    if address is not None:
+        return _object_sink(step, config, place, store, address, schema)
     target = Path(place).expanduser()
     target = Path(os.path.realpath(target if target.is_absolute() else base / target))
     keys = config.get("partition_by")
@@ -55,6 +62,16 @@ def open_file_sink(step: str, config: Config, base: Path, schema: pa.Schema) -> 
         what = "a folder" if target.is_dir() else "not a regular file"
         raise SinkError(f"`{place}` is {what}", help="name a file")
     return FileSink(step, config, place, target, schema, append=mode == "append")
+
+
+def _object_sink(
+    step: str, config: Config, place: str, store: Store | None, address: Address, schema: pa.Schema
+) -> Sink:
+    if store is None:
+        raise SinkError(f"`{place}` cannot be written: `{address.scheme}://` is unsupported")
+    from heddle.std.object_sinks import ObjectSink
+
+    return ObjectSink(step, config, place, store, address, schema)
 
 
 class FileSink:

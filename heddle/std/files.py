@@ -23,6 +23,7 @@ import pyarrow as pa
 
 from heddle.core.record import record
 from heddle.std.reader_errors import ReaderError
+from heddle.std.stores import RESOURCES, Address, address_of
 
 ENDINGS: Final[Mapping[str, tuple[str, ...]]] = {
     "csv": (".csv", ".tsv", ".txt"),
@@ -34,10 +35,8 @@ COMPRESSIONS: Final[Mapping[str, str]] = {"gz": "gzip", "bz2": "bz2", "xz": "xz"
 """File endings, and DataFusion's names of what they mean."""
 
 _PATTERN = re.compile(r"[*?\[]")
-_ADDRESS = re.compile(r"^(?P<scheme>[a-z][a-z0-9]+)://(?P<host>[^/]+)/?(?P<key>.*)$")
 _INT = re.compile(r"-?\d{1,18}")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
-SCHEMES: Final = ("s3", "gs", "az")
 
 
 @record(frozen=True, slots=True)
@@ -51,7 +50,7 @@ class FileSet:
     ending: str
     compression: str
     partitions: tuple[tuple[str, pa.DataType], ...] = ()
-    store: str | None = None
+    store: Address | None = None
     constants: tuple[tuple[str, pa.DataType, str], ...] = ()
     """What the folders above a single file say of its rows: column, type, text of the value."""
 
@@ -74,8 +73,8 @@ class FileSet:
 
 def find_files(step: str, path: str, base: Path, compression: str, partitions: pa.Schema | None) -> FileSet:
     """The files of a reader's `path`. Raises `ReaderError`."""
-    address = _ADDRESS.match(path)
-    if address is not None and address["scheme"] != "file":
+    address = address_of(path)
+    if address is not None:
         return _stored(step, path, address, compression, partitions)
     local = Path(path.removeprefix("file://")).expanduser()
     place = local if local.is_absolute() else base / local
@@ -158,18 +157,17 @@ def _pattern(path: str, base: Path, local: Path, compression: str, partitions: p
 
 
 def _stored(
-    step: str, path: str, address: re.Match[str], compression: str, partitions: pa.Schema | None
+    step: str, path: str, address: Address, compression: str, partitions: pa.Schema | None
 ) -> FileSet:
-    if address["scheme"] not in SCHEMES:
-        known = ", ".join(f"{scheme}://" for scheme in SCHEMES)
+    if address.scheme not in RESOURCES:
+        known = ", ".join(f"{scheme}://" for scheme in RESOURCES)
         raise ReaderError(
-            "config", path, f"`{address['scheme']}://` is unsupported", f"addresses start with {known}"
+            "config", path, f"`{address.scheme}://` is unsupported", f"addresses start with {known}"
         )
-    name = address["key"].rpartition("/")[2]
+    name = address.key.rpartition("/")[2]
     ending = "" if "." in name else ENDINGS[step][0]
     columns = tuple((f.name, f.type) for f in partitions or ())
-    store = f"{address['scheme']}://{address['host']}"
-    return FileSet(path, (), path, ending, _chosen(compression, name), columns, store)
+    return FileSet(path, (), path, ending, _chosen(compression, name), columns, address)
 
 
 def _below(folder: Path, endings: tuple[str, ...]) -> Iterator[Path]:

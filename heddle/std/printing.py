@@ -27,7 +27,8 @@ GAP: Final = "  "
 
 
 class PrintSink:
-    """`target` is the stream's name for messages."""
+    """`target` is the stream's name for messages. With `continued` in `config` it goes on with what earlier
+    turns have printed: CSV has no second header, and no rows are nothing at all."""
 
     def __init__(
         self, target: str, stream: TextIO, config: Mapping[str, ConfigValue], schema: pa.Schema
@@ -43,6 +44,7 @@ class PrintSink:
         limit = config.get("limit")
         tabular = self._format in ("table", "markdown")
         self._limit = limit if isinstance(limit, int) and limit >= 0 else ROWS_SHOWN if tabular else None
+        self._continued = config.get("continued") is True
         self._rows = 0
         self._kept: list[pa.RecordBatch] = []
         self._text = None if tabular else tempfile.SpooledTemporaryFile(TEXT_BYTES_MAX)  # noqa: SIM115
@@ -50,7 +52,7 @@ class PrintSink:
         if self._text is not None:
             from heddle.std.encoders import open_encoder
 
-            self._encoder = open_encoder(self._format, self._text, schema, {}, header=True)
+            self._encoder = open_encoder(self._format, self._text, schema, {}, header=not self._continued)
 
     def write(self, batch: pa.RecordBatch) -> None:
         shown = batch
@@ -90,6 +92,8 @@ class PrintSink:
             self._text.close()
 
     def _tabular(self) -> str:
+        if self._continued and not self._rows:
+            return ""
         table = pa.Table.from_batches(self._kept, schema=self._schema)
         if self._format == "markdown":
             lines = markdown_lines(table)

@@ -123,7 +123,8 @@ def _merge(m: re.Match[str], file: str) -> Explanation:
 def _store(m: re.Match[str], file: str) -> Explanation:
     return (
         f"{file}the object store did not answer as expected: {m['what'].strip()[:200]}",
-        "check the address, and the credentials in the environment (AWS_…, GOOGLE_…, AZURE_…)",
+        "check the address, and the credentials: those of the resource in the slot `store`, without one "
+        "those in the environment (AWS_…, GOOGLE_…, AZURE_…)",
     )
 
 
@@ -183,7 +184,8 @@ _TRANSLATIONS: Final[tuple[tuple[re.Pattern[str], Translation], ...]] = (
     ),
     (
         re.compile(
-            r"Invalid gzip header|Unknown frame descriptor|bz2|xz|stream is corrupt|lzma", re.IGNORECASE
+            r"Invalid gzip header|Unknown frame descriptor|\b(?:bz2|xz|lzma)\b|stream is corrupt",
+            re.IGNORECASE,
         ),
         lambda m, file: (
             f"{file}it is not compressed in the way that is expected",

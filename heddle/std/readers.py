@@ -10,8 +10,8 @@ from __future__ import annotations
 import csv
 import io
 import lzma
-import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
@@ -26,6 +26,7 @@ from heddle.diagnostics import did_you_mean
 from heddle.std.files import FileSet, find_files, open_plain, shown
 from heddle.std.locate import locate
 from heddle.std.reader_errors import ReaderError, explain_error, reader_error
+from heddle.std.stores import Store, StoreMismatch, address_of, store_of
 
 if TYPE_CHECKING:
     from datafusion import CsvReadOptions, SessionContext
@@ -49,12 +50,12 @@ def describe(step_name: str, config: Config, base: Path) -> pa.Schema:
 def register(context: SessionContext, table_name: str, step_name: str, config: Config, base: Path) -> None:
     """Make the reader's files a table of the context. Raises `ReaderError`."""
     path = _text(config, "path")
+    store = _store(config, path)
     files = find_files(
         step_name, path, base, str(config.get("compression") or "auto"), _row(config, "partitions")
     )
-    if files.store is not None:
-        _register_store(context, files)
     try:
+        files = _in_store(context, files, store)
         _Reader(context, step_name, config, files).register(table_name)
     except ReaderError:
         raise
@@ -281,32 +282,18 @@ def _text(config: Config, key: str) -> str:
     return value
 
 
-def _register_store(context: SessionContext, files: FileSet) -> None:
-    """Credentials come from the environment, under the names that the stores' own tools use."""
-    from datafusion.object_store import AmazonS3, GoogleCloud, MicrosoftAzure
+def _store(config: Config, path: str) -> Store | None:
+    """Raises `ReaderError`."""
+    try:
+        return store_of(config, address_of(path))
+    except StoreMismatch as mismatch:
+        raise ReaderError("config", path, str(mismatch)) from None
 
-    assert files.store is not None
-    scheme, _, host = files.store.partition("://")
-    environ = os.environ
-    store: object
-    match scheme:
-        case "s3":
-            endpoint = environ.get("AWS_ENDPOINT_URL")
-            store = AmazonS3(
-                host,
-                region=environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION"),
-                access_key_id=environ.get("AWS_ACCESS_KEY_ID"),
-                secret_access_key=environ.get("AWS_SECRET_ACCESS_KEY"),
-                session_token=environ.get("AWS_SESSION_TOKEN"),
-                endpoint=endpoint,
-                allow_http=bool(endpoint and endpoint.startswith("http://")),
-            )
-        case "gs":
-            store = GoogleCloud(host, service_account_path=environ.get("GOOGLE_APPLICATION_CREDENTIALS"))
-        case _:
-            store = MicrosoftAzure(
-                host,
-                account=environ.get("AZURE_STORAGE_ACCOUNT_NAME"),
-                access_key=environ.get("AZURE_STORAGE_ACCOUNT_KEY"),
-            )
-    context.register_object_store(f"{scheme}://", store, host)
+
+def _in_store(context: SessionContext, files: FileSet, store: Store | None) -> FileSet:
+    """The files as the context finds them in their store, which is made known to it."""
+    address = files.store
+    if store is None or address is None:
+        return files
+    context.register_object_store(f"{store.scheme}://", store.datafusion(address.host), address.host)
+    return replace(files, listing=f"{store.scheme}://{address.host}/{address.key}")

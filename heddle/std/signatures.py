@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from heddle.core.config import ConfigField, ConfigType, ConfigValue
-from heddle.core.signature import ModuleSignature, StepSignature
+from heddle.core.signature import ModuleSignature, ResourceSignature, Slot, StepSignature
+from heddle.std.stores import RESOURCES, SETTING
 
 STRING: Final = ConfigType("string")
 INT: Final = ConfigType("int")
@@ -129,6 +130,12 @@ WRITERS: Final[Mapping[str, tuple[ConfigField, ...]]] = {
     "stderr": _PRINTED,
 }
 
+_STORE: Final = (Slot(SETTING, "", required=False),)
+_STORE_DOCS = {
+    "s3": "Amazon S3, or a store that speaks its protocol.",
+    "gs": "Google Cloud Storage.",
+    "az": "Azure Blob Storage.",
+}
 _READER_DOCS = {
     "csv": "Reads delimited text.",
     "json": "Reads JSON lines: one object a line.",
@@ -155,13 +162,20 @@ def _reader(name: str) -> StepSignature:
         deterministic=True,
         effect=False,
         config=READERS[name],
+        slots=_STORE,
         doc=_READER_DOCS[name],
     )
 
 
 def _writer(name: str) -> StepSignature:
     return StepSignature(
-        name=name, output=None, rows="flat", effect=True, config=WRITERS[name], doc=_WRITER_DOCS[name]
+        name=name,
+        output=None,
+        rows="flat",
+        effect=True,
+        config=WRITERS[name],
+        slots=_STORE if name in READERS else (),
+        doc=_WRITER_DOCS[name],
     )
 
 
@@ -184,6 +198,9 @@ STD_MODULES: Final[Mapping[str, ModuleSignature]] = {
         namespace="std/io",
         steps={name: _writer(name) for name in WRITERS},
         readers={name: _reader(name) for name in READERS},
+        resources={
+            name: ResourceSignature(name, RESOURCES[name], doc=_STORE_DOCS[name]) for name in RESOURCES
+        },
         doc="Files, and tables on the screen.",
     ),
     "std/col": ModuleSignature(

@@ -61,6 +61,8 @@ class Calls:
         owner = f"`{call.callee}`" if call.module is not None else f"the step `{call.callee}`"
         self._resources.require(started.signature, started.resources, owner, started.origin)
         settings = self._configs.complete(started.settings, started.signature.config, owner, started.origin)
+        if started.module.path == "std/io" and started.resources:
+            settings = Settings(self._resources.stores(started.resources), {}).over(settings)
         broken = started.broken or self._report.error_count > errors
         return replace(started, settings=settings, broken=broken)
 

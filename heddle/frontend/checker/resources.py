@@ -11,7 +11,7 @@ from heddle.frontend.catalog import Catalog
 from heddle.frontend.checker.configs import ConfigChecker
 from heddle.frontend.checker.declarations import Declarations
 from heddle.frontend.checker.report import Report
-from heddle.frontend.typed import ResourceUse
+from heddle.frontend.typed import ConfigData, ResourceUse
 
 
 class Resources:
@@ -62,6 +62,14 @@ class Resources:
                     f"write `<{slot.name}={fitting[0] if fitting else '…'}>` before it",
                 )
 
+    def stores(self, call_resources: Mapping[str, str]) -> dict[str, ConfigData]:
+        """The stores of a reader or writer of `std/io` as settings of its own, by slot: it has no process
+        that would open them."""
+        uses = {slot: self.uses[name] for slot, name in call_resources.items() if name in self.uses}
+        return {
+            slot: {"name": use.name, "kind": use.signature.name, **use.config} for slot, use in uses.items()
+        }
+
     def _no_slot(
         self, call: ast.Call, binding: ast.Binding, slots: Mapping[str, object], bound: dict[str, str]
     ) -> None:
@@ -82,13 +90,16 @@ class Resources:
             unknown_resource(name, self._found, self._report)
             return
         use = self.uses.get(name.text)
-        if use is None or (use.signature.name == wanted and use.module.namespace == module.namespace):
+        if use is None:
+            return
+        if use.module.namespace == module.namespace and wanted in ("", use.signature.name):
             return
         given = f"{use.module.path}.{use.signature.name}"
+        types = " or ".join(f"`{module.path}.{name}`" for name in ([wanted] if wanted else module.resources))
         self._report.error(
             "HD0802",
             name.span,
-            f"`{name.text}` is a `{given}`, where a `{module.path}.{wanted}` is wanted",
+            f"`{name.text}` is a `{given}`, where a {types} is wanted",
             "bind a resource of that type",
             labels=(Label(self._found.resources[name.text].name.span, "declared here"),),
         )
