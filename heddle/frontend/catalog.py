@@ -11,8 +11,8 @@ from typing import Protocol
 from heddle.core.record import record
 from heddle.core.signature import ModuleSignature, StepSignature
 from heddle.core.types import RowType
-from heddle.diagnostics import Severity
-from heddle.frontend.typed import ConfigData
+from heddle.diagnostics import Severity, Source, Span
+from heddle.frontend.typed import ConfigData, ResourceUse
 
 
 @record(frozen=True, slots=True)
@@ -27,6 +27,19 @@ class CatalogProblem:
     setting: str | None = None
 
 
+@record(frozen=True, slots=True)
+class AskedCall:
+    """A call whose columns a service may have to be asked for: `resources` by slot, the `parameters` of the
+    program that have a value, and where it stands."""
+
+    callee: str
+    resources: Mapping[str, ResourceUse]
+    parameters: Mapping[str, ConfigData]
+    source: Source
+    span: Span
+    spans: Mapping[str, Span]
+
+
 class Catalog(Protocol):
     def module(self, path: str) -> ModuleSignature | CatalogProblem:
         """The module that `import "path"` names."""
@@ -38,11 +51,23 @@ class Catalog(Protocol):
         step: StepSignature,
         config: Mapping[str, ConfigData],
         input_row: RowType | None,
+        call: AskedCall | None = None,
     ) -> tuple[RowType, CatalogProblem | None]:
-        """The output row of a step whose signature says `output_from_config`.
+        """The output row of a step whose signature says `output_from_config`. With a `call` a service may be
+        asked for it.
 
         With nothing known the row is open and the problem says why (a warning).
         """
+        ...
+
+    def is_remembered(
+        self,
+        module: ModuleSignature,
+        step: StepSignature,
+        config: Mapping[str, ConfigData],
+        input_row: RowType | None,
+    ) -> bool:
+        """Whether `infer_row` gives what a service said at another time."""
         ...
 
     def overlay(self, kind: str, name: str) -> Mapping[str, ConfigData]:

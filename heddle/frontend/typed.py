@@ -110,7 +110,8 @@ class ParamBinding:
 
 @record(frozen=True, slots=True)
 class StepCall:
-    """A call of a step: which, with what. `callee` is as written (`scoring.risk`, or a bound step's name)."""
+    """A call of a step: which, with what. `callee` is as written (`scoring.risk`, or a bound step's name).
+    `remembered`: its columns are what a service said at another time."""
 
     callee: str
     module: ModuleSignature
@@ -120,6 +121,7 @@ class StepCall:
     parameters: tuple[ParamBinding, ...]
     span: Span
     config_spans: Mapping[str, Span] = field(default_factory=dict)
+    remembered: bool = False
 
 
 @record(frozen=True, slots=True)
@@ -166,12 +168,32 @@ class QueryNode:
 
 
 @record(frozen=True, slots=True)
+class LookupUse:
+    """A step that is called with the distinct values of columns of its input, one row for each tuple of them.
+
+    `values` has a column of the input for each value by its name, `holders` the column of the output that
+    holds it. `joined`: its rows go to a join, which compares the holders; else they are put beside the
+    rows of the input that they were found for. `row` is what the step itself gives. `numbered`: its rows tell
+    by `heddle.sdk.LOOKUP_KEY` which tuple they belong to. `compared` are columns of the output that the join
+    compares with a value, by its name.
+    """
+
+    values: Mapping[str, str]
+    holders: Mapping[str, str]
+    row: RowType
+    joined: bool
+    numbered: bool
+    compared: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@record(frozen=True, slots=True)
 class StepNode:
     """A step's call on the rows of `input` (None: it stands at a head and makes its own rows).
 
     `path` names it stably within the program, whatever the layout of the text: `Workflow/2.1:callee` is the
     first stage behind the head of the second statement, `step/name` a bound step that queries share, and
-    `Workflow/2.1:query/name` a lookup in that query's join. `row` is None for a sink without output.
+    `Workflow/2.1:query/name` a lookup in that query's join. `row` is None for a sink without output; that
+    of a lookup in a join lacks the holders that are Heddle's own.
     """
 
     id: NodeId
@@ -182,6 +204,7 @@ class StepNode:
     policy: Policy
     path: str
     span: Span
+    lookup: LookupUse | None = None
 
 
 @record(frozen=True, slots=True)

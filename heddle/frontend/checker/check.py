@@ -24,7 +24,7 @@ from heddle.frontend.checker.scope import Scope
 from heddle.frontend.checker.statements import Statements
 from heddle.frontend.prql.compiler import QueryCompiler
 from heddle.frontend.prql.native import STACK_BYTES
-from heddle.frontend.typed import NO_POLICY, Policy, TypedProgram
+from heddle.frontend.typed import NO_POLICY, Policy, StepNode, TypedProgram
 
 
 @record(frozen=True, slots=True)
@@ -57,12 +57,12 @@ def check(
     statements = Statements(found, mentions, calls, policies, report)
     statements.read_all()
     traps = {name: statements.trap(w.trap) for name, w in found.workflows.items()}
-    typing = RowTyping(program.source, catalog, compiler, parameters, report)
+    typing = RowTyping(program.source, catalog, compiler, parameters, report, resources.uses)
     if any(isinstance(draft, QueryDraft) for draft in statements.drafts):
         on_deep_stack(lambda: typing.type_all(statements.drafts), STACK_BYTES)
     else:
         typing.type_all(statements.drafts)
-    if any(draft.row is not None and not draft.row.complete for draft in typing.ordered):
+    if any(_has_demands(draft) for draft in typing.ordered):
         from heddle.frontend.checker.demands import settle_open_rows
 
         settle_open_rows(typing.ordered, report)
@@ -87,7 +87,19 @@ def check(
         parameters=typed_parameters,
         contents=_contents(program, found, catalog, defaults),
     )
-    return CheckOutcome(typed, diagnostics)
+    if any(isinstance(node, StepNode) and node.call.signature.stream for node in typed.nodes):
+        from heddle.frontend.checker.turns import check_turns
+
+        check_turns(typed, report)
+        diagnostics = tuple(sorted(report.diagnostics, key=lambda d: d.span))
+    return CheckOutcome(None if has_errors(diagnostics) else typed, diagnostics)
+
+
+def _has_demands(draft: AnyDraft) -> bool:
+    """Whether what is asked of its columns says more of them: an open row's, and a stream's."""
+    if draft.row is None:
+        return False
+    return not draft.row.complete or (isinstance(draft, StepDraft) and draft.call.signature.stream)
 
 
 def _report_unnamed(scope: Scope, report: Report) -> None:

@@ -7,6 +7,7 @@ it as an int make it a row with `user_id: int` in it, which the source can then 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pyarrow as pa
 
@@ -19,11 +20,13 @@ from heddle.frontend.checker.report import Report
 
 @record(frozen=True, slots=True)
 class Demand:
-    """A column that is needed, as `type` once a step has said so; `callee` and `place` are that step's."""
+    """A column that is needed, as `type` once a step has said so; `callee` and `place` are that step's.
+    `required`: some step takes no nulls in it."""
 
     type: pa.DataType | None
     callee: str
     place: Span
+    required: bool = False
 
 
 _UNTYPED = Demand(None, "", Span(0, 0))
@@ -46,6 +49,8 @@ class _Settling:
                 case StepDraft(piped=None):
                     if draft.row is not None and draft.row.open:
                         draft.row = self._with_wanted(draft, draft.row)
+                    if draft.row is not None and _decodes(draft):
+                        draft.row = self._with_required(draft, draft.row)
                 case StepDraft(piped=below) if below is not None:
                     self._ask_of_input(draft, below)
                 case QueryDraft():
@@ -57,7 +62,8 @@ class _Settling:
     def _ask_of_input(self, draft: StepDraft, below: AnyDraft) -> None:
         signature = draft.call.signature
         for column in signature.input:
-            self._ask(below, column.name, Demand(column.type, draft.call.callee, draft.call.span))
+            demand = Demand(column.type, draft.call.callee, draft.call.span, not column.nullable)
+            self._ask(below, column.name, demand)
         if signature.passthrough and signature.output is not None and not signature.output_from_config:
             for name, demand in self._wanted[draft].items():
                 if signature.output.column(name) is None:
@@ -79,6 +85,11 @@ class _Settling:
 
     def _both(self, below: AnyDraft, name: str, first: Demand, second: Demand) -> Demand:
         """The narrower of two demands, which satisfies both."""
+        narrower = self._narrower(below, name, first, second)
+        required = first.required or second.required
+        return narrower if narrower.required == required else replace(narrower, required=required)
+
+    def _narrower(self, below: AnyDraft, name: str, first: Demand, second: Demand) -> Demand:
         if second.type is None or first.type is None:
             return first if second.type is None else second
         if widens(first.type, second.type):
@@ -101,6 +112,16 @@ class _Settling:
         new = [Column(name, d.type) for name, d in self._wanted[draft].items() if row.column(name) is None]
         return self._typed(draft, row.with_columns(new)) or row
 
+    def _with_required(self, draft: AnyDraft, row: RowType) -> RowType:
+        """What a step takes no nulls in, a stream's record must have: without it it is no row."""
+        wanted = self._wanted[draft]
+        found = [
+            replace(c, nullable=False)
+            for c in row
+            if c.nullable and c.name in wanted and wanted[c.name].required
+        ]
+        return row.with_columns(found) if found else row
+
     def _typed(self, draft: AnyDraft, row: RowType | None) -> RowType | None:
         """The row with types where it had none."""
         if row is None:
@@ -112,6 +133,11 @@ class _Settling:
             if c.type is None and c.name in wanted and wanted[c.name].type is not None
         ]
         return row.with_columns(found) if found else row
+
+
+def _decodes(draft: StepDraft) -> bool:
+    """Whether the program's own demands say what a record must have, and not a schema that is written."""
+    return draft.call.signature.stream and draft.call.settings.values.get("schema") is None
 
 
 def _is_unknown(draft: AnyDraft, name: str) -> bool:

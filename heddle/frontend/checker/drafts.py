@@ -15,6 +15,7 @@ from heddle.diagnostics import Span
 from heddle.frontend import ast
 from heddle.frontend.checker.calls import ResolvedCall
 from heddle.frontend.checker.tables import Cell
+from heddle.frontend.prql.request import LookupRequest
 from heddle.frontend.typed import ParamBinding, Policy
 
 
@@ -59,7 +60,8 @@ class BrokenDraft(Draft):
 
 @record(slots=True, eq=False)
 class QueryDraft(Draft):
-    """`relations` maps names as written in the query to drafts; `piped` is its `input`."""
+    """`relations` maps names as written in the query to drafts; `piped` is its `input`. `probes` are the
+    parts of it that lookups take their values from, each with a `relation` of its own."""
 
     query: ast.Query
     piped: AnyDraft | None
@@ -73,19 +75,32 @@ class QueryDraft(Draft):
     demands: Mapping[AnyDraft, frozenset[str]] = field(default_factory=dict, init=False)
     late: bool = field(default=False, init=False)
     reduces: bool = field(default=True, init=False)
+    probes: tuple[QueryDraft, ...] = field(default=(), init=False)
+    relation: str = field(default="", init=False)
+
+    @property
+    def key(self) -> str:
+        return self.relation or f"q{self.number}"
 
 
-@record(frozen=True, slots=True)
+@record(slots=True, eq=False)
 class Lookup:
-    """A step in a join whose statement has free parameters; `keys` are the pairs of columns that the join
-    compares: of the rows that it is joined to, and of the step."""
+    """What a step is called with instead of rows. `values` are the columns of `StepDraft.piped` that give
+    them, by their names; `row` is what the step itself gives. `joined`: it stands in a join, and what is
+    piped into it is a part of that query; `compared` are columns of its own that the join compares with a
+    value, by its name."""
 
-    keys: tuple[tuple[str, str], ...]
+    joined: bool
+    request: LookupRequest | None = None
+    row: RowType = OPEN_ROW
+    values: Mapping[str, str] = field(default_factory=dict)
+    compared: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @record(slots=True, eq=False)
 class StepDraft(Draft):
-    """`key_span` is where its own policy names an idempotency key."""
+    """`key_span` is where its own policy names an idempotency key. `remembered`: a service said its columns
+    at another time."""
 
     call: ResolvedCall
     piped: AnyDraft | None
@@ -94,6 +109,7 @@ class StepDraft(Draft):
     key_span: Span | None = field(default=None, init=False)
     lookup: Lookup | None = field(default=None, init=False)
     parameters: tuple[ParamBinding, ...] = field(default=(), init=False)
+    remembered: bool = field(default=False, init=False)
 
     @property
     def gives_nothing(self) -> bool:

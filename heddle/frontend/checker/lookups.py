@@ -1,28 +1,31 @@
-"""Lookups: a bound step in a join whose statement has free parameters takes their values from the rows that
-it is joined to (language.md section 7).
+"""Lookups: a bound step in a join that is called with values of the rows that it is joined to (language.md
+section 7). A statement's values are its parameters, those of any other step the columns that it takes.
 
-The condition of the join and the statement's SQL are searched by words, not parsed: what is not found here
-is a workflow parameter, and a run asks for it.
+The statement's SQL is searched by words, not parsed: a value that no column is found for is a parameter of
+the workflow, and a run asks for it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterator
+
+import pyarrow as pa
 
 from heddle.core.statements import parameter_names
-from heddle.core.types import RowType
+from heddle.core.types import Column, RowType
 from heddle.diagnostics import Span
 from heddle.frontend import ast
 from heddle.frontend.checker.calls import ResolvedCall
+from heddle.frontend.checker.drafts import Lookup
+from heddle.frontend.prql.request import LookupRequest, LookupValue
+from heddle.frontend.prql.tree import HIDDEN
+from heddle.frontend.typed import LookupUse
 
 BEFORE_MAX = 200
 """Characters before a name that are searched for its `join`."""
 
-_JOIN = r"\bjoin\s+(?:side\s*:\s*\w+\s+)?(?:(?P<alias>\w+)\s*=\s*)?$"
-_SIDE = r"\s*(?:side\s*:\s*\w+)?\s*"
-_COLUMN = r"`?[A-Za-z_]\w*`?(?:\.`?\w+`?)*"
-_EQUAL = rf"(?P<left>{_COLUMN})?\s*(?<![<>!=~])==?(?![=~])\s*(?P<right>{_COLUMN})"
+_JOIN = r"\bjoin\s+(?:side\s*:\s*\w+\s+)?(?:\w+\s*=\s*)?$"
 _AS = r"(?P<column>[\w.\"`]+)\s+AS\s+[\"`]?(?P<name>\w+)"
 
 
@@ -35,62 +38,60 @@ def statements_of(call: ResolvedCall) -> Iterator[tuple[str, str]]:
 
 
 def free_parameters(call: ResolvedCall) -> tuple[str, ...]:
-    return tuple(name for _, text in statements_of(call) for name in parameter_names(text))
+    return tuple(dict.fromkeys(n for _, text in statements_of(call) for n in parameter_names(text)))
 
 
-def join_keys(query: ast.Query, name: Span) -> tuple[tuple[str, str], ...] | None:
-    """The pairs of columns that a join compares, the joined relation's second; None where the name does
-    not stand in a join."""
-    start, end = name.start - query.body.start, name.end - query.body.start
-    found = re.compile(_JOIN).search(query.text, max(0, start - BEFORE_MAX), start)
-    if found is None:
-        return None
-    own = {query.text[start:end], found["alias"], "that"}
-    condition = _condition(query.text, end)
-    return tuple(_key_pair(equal["left"], equal["right"], own) for equal in re.finditer(_EQUAL, condition))
+def is_joined(query: ast.Query, name: Span) -> bool:
+    """Whether a name in a query is what a `join` joins."""
+    start = name.start - query.body.start
+    return re.compile(_JOIN).search(query.text, max(0, start - BEFORE_MAX), start) is not None
 
 
-def lookup_column(
-    name: str, keys: tuple[tuple[str, str], ...], statement: str, single: bool, probe: Iterable[RowType]
-) -> str | None:
-    """The column of the probe side that gives `@name` its values, if one does.
-
-    `single`: the statement has no other parameter. An open row that is probed has any column.
-    """
-    rows = tuple(probe)
-    if any(row.column(name) is not None for row in rows):
-        return name
-    by_key = {key: column for column, key in keys}
-    for selected in _selected_as(name, statement):
-        if selected in by_key:
-            return by_key[selected]
-    if name in by_key:
-        return by_key[name]
-    if single and len(keys) == 1:
-        return keys[0][0]
-    return name if any(row.open for row in rows) else None
+def request_of(call: ResolvedCall, declared: Container[str]) -> LookupRequest:
+    """What a lookup is called with; `declared` are the parameters of workflows."""
+    if call.signature.input_mode == "required":
+        return LookupRequest(call.callee, tuple(_of_input(call)))
+    return LookupRequest(
+        call.callee,
+        tuple(
+            LookupValue(name, hidden(name), tuple(_selected_as(name, text)), name in declared)
+            for _, text in statements_of(call)
+            for name in parameter_names(text)
+        ),
+    )
 
 
-def _condition(text: str, at: int) -> str:
-    """What stands in the parentheses after `at`, else the rest of the transform."""
-    skipped = re.compile(_SIDE).match(text, at)
-    start = skipped.end() if skipped is not None else at
-    if not text.startswith("(", start):
-        return re.split(r"[|\n]", text[start:], maxsplit=1)[0]
-    depth = 0
-    for i in range(start, len(text)):
-        depth += {"(": 1, ")": -1}.get(text[i], 0)
-        if depth == 0:
-            return text[start + 1 : i]
-    return text[start:]
+def hidden(value: str) -> str:
+    """The column that holds the value for which a row was found."""
+    return f"{HIDDEN}key_{value}"
 
 
-def _key_pair(left: str | None, right: str, own: set[str | None]) -> tuple[str, str]:
-    if left is None:
-        return _last(right), _last(right)
-    if left.rpartition(".")[0] in own:
-        return _last(right), _last(left)
-    return _last(left), _last(right)
+def with_hidden(row: RowType, request: LookupRequest) -> RowType:
+    """A lookup's row as queries are compiled with it; the types of values come from where they are taken."""
+    own = [v.column for v in request.values if v.column.startswith(HIDDEN)]
+    return row.with_columns(Column(name, pa.null()) for name in own)
+
+
+def use_of(call: ResolvedCall, lookup: Lookup) -> LookupUse:
+    """How a lookup that is bound to its columns is called."""
+    named = {v.name: v.column for v in lookup.request.values} if lookup.request is not None else {}
+    holders = {name: named[name] for name in lookup.values} if lookup.joined else {}
+    numbered = call.signature.input_mode != "required"
+    return LookupUse(dict(lookup.values), holders, lookup.row, lookup.joined, numbered, dict(lookup.compared))
+
+
+def unreturned(call: ResolvedCall, row: RowType) -> tuple[str, ...]:
+    """Columns that a step takes and that tell its rows apart, but are not among them."""
+    if call.signature.rows == "map":
+        return ()
+    return tuple(c.name for c in call.signature.input if row.column(c.name) is None)
+
+
+def _of_input(call: ResolvedCall) -> Iterator[LookupValue]:
+    """Row i of a `map` step belongs to row i of its input; the rows of others hold the columns themselves."""
+    for column in call.signature.input:
+        own = column.name if call.signature.rows != "map" else hidden(column.name)
+        yield LookupValue(column.name, own, needed=True)
 
 
 def _selected_as(name: str, statement: str) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import assert_never
 
 from heddle.core.types import OPEN_ROW
@@ -82,15 +83,29 @@ class Nodes:
             parameters=draft.parameters,
             span=resolved.span,
             config_spans=resolved.settings.spans,
+            remembered=draft.remembered,
         )
         below = None if draft.piped is None else self.ids[draft.piped]
-        return StepNode(id_, call, below, draft.row, draft.trap, draft.policy, draft.path, draft.span)
+        use = None
+        if draft.lookup is not None:
+            from heddle.frontend.checker.lookups import use_of
+
+            use = use_of(draft.call, draft.lookup)
+        return StepNode(id_, call, below, draft.row, draft.trap, draft.policy, draft.path, draft.span, use)
+
+
+def _own_drafts(scope: Scope) -> Iterator[AnyDraft]:
+    """The drafts of a workflow or handler, with the parts of queries that are drafts of their own."""
+    for draft in scope.drafts:
+        if isinstance(draft, QueryDraft):
+            yield from draft.probes
+        yield draft
 
 
 def typed_workflow(item: ast.WorkflowItem, scope: Scope, trap: str | None, nodes: Nodes) -> Workflow:
     return Workflow(
         name=scope.name,
-        nodes=tuple(nodes.ids[d] for d in scope.drafts),
+        nodes=tuple(nodes.ids[d] for d in _own_drafts(scope)),
         outputs=tuple(
             Output(n.text, nodes.ids[d], n.span, doc) for n, d, doc in scope.outputs if d.row is not None
         ),
@@ -104,4 +119,4 @@ def typed_workflow(item: ast.WorkflowItem, scope: Scope, trap: str | None, nodes
 
 def typed_handler(item: ast.HandlerItem, scope: Scope, nodes: Nodes) -> Handler:
     errors = None if scope.errors is None else nodes.ids[scope.errors]
-    return Handler(scope.name, tuple(nodes.ids[d] for d in scope.drafts), errors, item.span)
+    return Handler(scope.name, tuple(nodes.ids[d] for d in _own_drafts(scope)), errors, item.span)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 
 import pyarrow as pa
 
@@ -13,7 +12,6 @@ from heddle.diagnostics import Label, Span
 from heddle.frontend import ast
 from heddle.frontend.catalog import Catalog
 from heddle.frontend.checker.calls import ResolvedCall
-from heddle.frontend.checker.drafts import Lookup
 from heddle.frontend.checker.report import Report
 from heddle.frontend.typed import ConfigData, EnvRef, ParamBinding, Parameter, ParamRef, SecretRef
 
@@ -58,11 +56,16 @@ class Parameters:
                 type_text = kind if kind in ("int", "float", "bool") else "string"
                 self._use(parameter, spans.get(name, whole), type_text)
 
+    @property
+    def declared(self) -> frozenset[str]:
+        """The parameters that headers of workflows declare."""
+        return frozenset(self._declared)
+
     def bind(
-        self, call: ResolvedCall, piped: RowType | None, lookup: Lookup | None, probe: Iterable[RowType]
+        self, call: ResolvedCall, piped: RowType | None, joined: Mapping[str, str] | None = None
     ) -> tuple[ParamBinding, ...]:
         """Where the parameters in a call's statements take their values: from what is piped in, from the
-        rows that a lookup is joined to, else from the run."""
+        columns `joined` of the rows that a lookup is joined to, else from the run."""
         spans = call.settings.spans
         self.use_in(call.settings.values, call.signature.config, spans, call.span)
         if not any(setting.type.kind == "statement" for setting in call.signature.config):
@@ -70,16 +73,14 @@ class Parameters:
         from heddle.core.statements import parameter_names
         from heddle.frontend.checker.lookups import statements_of
 
-        rows = tuple(probe)
+        columns = joined or {}
         bindings: list[ParamBinding] = []
         for setting, text in statements_of(call):
-            names = parameter_names(text)
-            for name in names:
-                joined = None if lookup is None else self._joined(name, lookup, text, len(names) == 1, rows)
+            for name in parameter_names(text):
                 if self._is_column_of(piped, name):
                     bindings.append(ParamBinding(name, "piped", name))
-                elif joined is not None:
-                    bindings.append(ParamBinding(name, "joined", joined))
+                elif name in columns:
+                    bindings.append(ParamBinding(name, "joined", columns[name]))
                 else:
                     self._use(name, spans.get(setting, call.span), "string")
                     bindings.append(ParamBinding(name, "workflow", name))
@@ -88,6 +89,10 @@ class Parameters:
     def with_values(self, settings: Mapping[str, ConfigData]) -> dict[str, ConfigData]:
         """Settings with the values of those parameters that have one."""
         return {name: self._value(value) for name, value in settings.items()}
+
+    def values(self) -> dict[str, ConfigData]:
+        """The values of all parameters that have one."""
+        return {**self._given, **{name: p.value for name, p in self._found.items() if p.bound}}
 
     def lack_in(self, settings: Mapping[str, ConfigData]) -> bool:
         """Whether a setting waits for a parameter's value."""
@@ -128,16 +133,6 @@ class Parameters:
         if row is None:
             return False
         return row.column(name) is not None or (row.open and name not in self._declared)
-
-    def _joined(
-        self, name: str, lookup: Lookup, statement: str, single: bool, rows: tuple[RowType, ...]
-    ) -> str | None:
-        """The column of the probe side; a declared parameter wins over one that an open row may have."""
-        from heddle.frontend.checker.lookups import lookup_column
-
-        if name in self._declared:
-            rows = tuple(replace(row, open=False) for row in rows)
-        return lookup_column(name, lookup.keys, statement, single, rows)
 
     def _declare(self, param: ast.Param) -> None:
         name = param.name.text

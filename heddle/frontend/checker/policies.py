@@ -7,10 +7,11 @@ workflow, which refines the project's.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, Final, Literal, TypeAlias
 
+from heddle.core.durations import DURATION_HELP, UNITS_S, duration_s
 from heddle.core.record import record
 from heddle.core.signature import StepSignature
 from heddle.diagnostics import Span
@@ -24,8 +25,6 @@ Written: TypeAlias = ast.Ident | ast.DictValue | None
 
 KEYS: Final = ("retry", "timeout", "key", "durability", "concurrency", "rate", "batch")
 PLACEMENT_KEYS: Final = ("privacy", "zone", "deadline", "max_cost", "budget", "prefer")
-_UNITS: Final[Mapping[str, float]] = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_DURATION = r"(\d+(?:\.\d+)?)\s*(us|ms|s|m|h|d)"
 _RATE = r"(\d+(?:\.\d+)?)\s*/\s*(s|m|h)"
 _BACKOFF = r"(?:(exp|fixed)\s+)?(\S+?)(?:\s*\.\.\s*(\S+))?"
 
@@ -221,18 +220,15 @@ def _attempts(value: ast.Value) -> int:
 
 def _duration(value: ast.Value) -> float:
     if not isinstance(value, ast.StringValue):
-        raise _Invalid(_DURATION_HOW)
+        raise _Invalid(DURATION_HELP)
     return _seconds(value.value)
 
 
-_DURATION_HOW: Final = 'a duration is written like "200ms", "30s", "5m" or "1h"'
-
-
 def _seconds(text: str) -> float:
-    found = re.fullmatch(_DURATION, text.strip())
+    found = duration_s(text)
     if found is None:
-        raise _Invalid(_DURATION_HOW)
-    return float(found[1]) * _UNITS[found[2]]
+        raise _Invalid(DURATION_HELP)
+    return found
 
 
 def _durability(value: ast.Value) -> Literal["none", "barrier", "step"]:
@@ -247,7 +243,7 @@ def _rate(value: ast.Value) -> float:
     found = re.fullmatch(_RATE, value.value.strip()) if isinstance(value, ast.StringValue) else None
     if found is None or float(found[1]) == 0:
         raise _Invalid('a rate is written like "100/s" or "30/m"')
-    return float(found[1]) / _UNITS[found[2]]
+    return float(found[1]) / UNITS_S[found[2]]
 
 
 def _backoff(value: ast.Value) -> Fields:

@@ -1,8 +1,8 @@
 """Relations: what a name at a head, or behind from, join and append, stands for.
 
 In this order: an assignment of this workflow, a bound step, `Workflow.output`. A bound step without free
-parameters is evaluated once for the program; one that takes values from the rows that it is joined to is
-a lookup, and belongs to its query.
+parameters is evaluated once for the program; one that takes values or columns from the rows that it is joined
+to is a lookup, and belongs to its query.
 """
 
 from __future__ import annotations
@@ -56,12 +56,14 @@ class Relations:
             return scope.broken(name.span)
         return None
 
-    def in_query(self, query: ast.Query, name: str, span: Span, path: str, scope: Scope) -> AnyDraft:
-        """What a name in a relation position of a query stands for."""
+    def in_query(
+        self, query: ast.Query, name: str, span: Span, path: str, trap: str | None, scope: Scope
+    ) -> AnyDraft:
+        """What a name in a relation position of a query stands for; `trap` is the query's."""
         if name in scope.assigned:
             return scope.assigned[name]
         if name in self._found.steps:
-            return self._step(query, name, span, path, scope)
+            return self._step(query, name, span, path, trap, scope)
         workflow, dot, output = name.partition(".")
         if dot and workflow in self._found.workflows:
             place = Span(span.end - len(output), span.end)
@@ -140,17 +142,30 @@ class Relations:
         names = self.names(scope)
         self._report.unknown("HD0301", span, message, names, "relations", name=name, otherwise=cure)
 
-    def _step(self, query: ast.Query, name: str, span: Span, path: str, scope: Scope) -> AnyDraft:
+    def _step(
+        self, query: ast.Query, name: str, span: Span, path: str, trap: str | None, scope: Scope
+    ) -> AnyDraft:
         call = self._source(name, span)
         if call is None:
             return scope.broken(span)
-        from heddle.frontend.checker.lookups import free_parameters, join_keys
+        from heddle.frontend.checker.lookups import free_parameters, is_joined
 
-        keys = join_keys(query, span)
-        if keys is not None and free_parameters(call):
+        takes_rows = call.signature.input_mode == "required"
+        if (takes_rows or free_parameters(call)) and is_joined(query, span):
+            if not self._can_look_up(call, span):
+                return scope.broken(span)
             draft = self._draft(call, f"{path}/{name}", scope)
-            draft.lookup = Lookup(keys)
+            draft.trap = draft.trap or trap
+            draft.lookup = Lookup(joined=True)
             return scope.add(draft)
+        if takes_rows:
+            self._report.error(
+                "HD0313",
+                span,
+                f"`{name}` needs rows piped into it",
+                "pipe something into it: `orders | …`",
+            )
+            return scope.broken(span)
         if name not in self._shared:
             self._shared[name] = scope.add(self._draft(call, f"step/{name}", scope))
         return self._shared[name]
@@ -158,18 +173,39 @@ class Relations:
     def _source(self, name: str, span: Span) -> ResolvedCall | None:
         item = self._found.steps[name]
         plain = ast.Call(None, ast.Ident(name, item.name.span), None, None, item.name.span)
-        call = self._calls.resolve(plain, head=True)
-        if call is None:
-            return None
-        if call.signature.input_mode == "required":
+        return self._calls.resolve(plain, head=True)
+
+    def _can_look_up(self, call: ResolvedCall, span: Span) -> bool:
+        """Whether a step can be called with values of the rows that it is joined to; else it is reported."""
+        signature, name = call.signature, call.callee
+        if signature.input_mode != "required":
+            if signature.lookup or not signature.runnable:
+                return True
+            self._report.error(
+                "HD0625",
+                span,
+                f"`{name}` would take values from the rows that it is joined to, and "
+                f"`{call.module.path}` does not say that its step can",
+                "declare the step with lookup=True, or take the parameters out of its statement",
+            )
+        elif signature.input.open or not signature.input.columns:
             self._report.error(
                 "HD0313",
                 span,
                 f"`{name}` needs rows piped into it, so it cannot be joined",
-                "pipe rows into it, and join its result",
+                "pipe rows into it, and join its result; or name the columns that it takes in a Table class: "
+                "then it is called with those of the rows that it is joined to",
             )
-            return None
-        return call
+        elif signature.output is None or signature.effect:
+            self._report.error(
+                "HD0313",
+                span,
+                f"`{name}` writes what is piped into it, so it cannot be joined",
+                "write the rows in a statement of its own",
+            )
+        else:
+            return True
+        return False
 
     def _draft(self, call: ResolvedCall, path: str, scope: Scope) -> StepDraft:
         policy = self._policies.of_step(call.policies, self._policies.defaults, call.signature)

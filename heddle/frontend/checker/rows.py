@@ -7,17 +7,19 @@ compiler in one call, because a call costs far more than a query. A failed query
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Final, assert_never
 
 from heddle.core.types import OPEN_ROW, RowType
 from heddle.diagnostics import Diagnostic, Source
-from heddle.frontend.catalog import Catalog
+from heddle.frontend.catalog import AskedCall, Catalog
 from heddle.frontend.checker.calls import ResolvedCall
 from heddle.frontend.checker.drafts import (
     AnyDraft,
     BrokenDraft,
     ErrorsDraft,
+    Lookup,
     QueryDraft,
     StepDraft,
     TableDraft,
@@ -27,8 +29,8 @@ from heddle.frontend.checker.edges import check_edge, output_row
 from heddle.frontend.checker.parameters import Parameters
 from heddle.frontend.checker.report import Report
 from heddle.frontend.prql.compiler import QueryCompiler
-from heddle.frontend.prql.request import CompiledQuery, FailedQuery, QueryRequest
-from heddle.frontend.typed import ERROR_FRAME_ROW
+from heddle.frontend.prql.request import CompiledQuery, FailedQuery, LookupRequest, QueryRequest
+from heddle.frontend.typed import ERROR_FRAME_ROW, ResourceUse
 
 OF_OPEN_ROWS: Final = frozenset({"HD0615", "HD0616"})
 """Findings that say that the columns of an input are not known."""
@@ -47,12 +49,14 @@ class RowTyping:
         compiler: QueryCompiler,
         parameters: Parameters,
         report: Report,
+        resources: Mapping[str, ResourceUse],
     ) -> None:
         self._source = source
         self._catalog = catalog
         self._compiler = compiler
         self._parameters = parameters
         self._report = report
+        self._resources = resources
         self._by_key: dict[str, AnyDraft] = {}
         self.ordered: list[AnyDraft] = []
 
@@ -87,7 +91,6 @@ class RowTyping:
                 for reader in readers[query]:
                     if not isinstance(reader, QueryDraft) and waiting[reader] == 0:
                         ready.append(reader)
-        self._bind_lookups(every)
 
     def _wave(
         self,
@@ -121,29 +124,78 @@ class RowTyping:
             case _:
                 assert_never(draft)
         self.ordered.append(draft)
-        if draft.row is not None:
-            self._compiler.declare(draft.key, draft.row)
+        if draft.row is None:
+            return
+        row = draft.row
+        if isinstance(draft, StepDraft) and draft.lookup is not None and draft.lookup.joined:
+            from heddle.frontend.checker.lookups import with_hidden
+            from heddle.frontend.checker.probes import requested
+
+            row = with_hidden(row, requested(draft, self._parameters, self._report))
+        self._compiler.declare(draft.key, row)
 
     def _type_step(self, draft: StepDraft) -> None:
         call, below = draft.call, draft.piped
         input_row = below.row if below is not None else None
         if draft.lookup is None:
-            draft.parameters = self._parameters.bind(call, input_row, None, ())
+            draft.parameters = self._parameters.bind(call, input_row)
+        elif call.signature.input_mode == "required":
+            input_row = call.signature.input
         if below is not None:
             check_edge(draft, below, self._report)
         inferred: RowType | None = None
         if call.signature.output_from_config:
-            inferred = OPEN_ROW if call.broken else self._infer(call, input_row)
+            inferred = OPEN_ROW if call.broken else self._infer(draft, input_row)
+            draft.call = self._settled(call)
         draft.row = output_row(call, input_row, inferred)
+        if below is not None and call.signature.lookup and not call.broken:
+            self._pipe_lookup(draft, inferred)
         if draft.row is not None and draft.row.open:
             draft.poisoned = call.broken or (below is not None and below.poisoned)
             waits = inferred is not None and self._parameters.lack_in(call.settings.values)
             draft.unsettled = waits or (below is not None and below.unsettled)
 
-    def _infer(self, call: ResolvedCall, input_row: RowType | None) -> RowType:
-        settings = call.settings
+    def _pipe_lookup(self, draft: StepDraft, inferred: RowType | None) -> None:
+        """A step that is called with the distinct values of what is piped into it."""
+        call = draft.call
+        values = {b.name: b.column for b in draft.parameters if b.source == "piped"}
+        row = inferred if inferred is not None else call.signature.output
+        if values and row is not None:
+            draft.lookup = Lookup(joined=False, row=row, values=values)
+            return
+        self._report.error(
+            "HD0314",
+            call.span,
+            f"`{call.callee}` takes nothing of the rows that are piped into it: its statement names none of "
+            "their columns",
+            "start a statement with it, or name a column as `@column` in its statement",
+        )
+
+    def _settled(self, call: ResolvedCall) -> ResolvedCall:
+        """A pass-through step whose settings say its columns is as one that declares them: what it does not
+        write travels past it."""
+        signature = call.signature
+        if not signature.passthrough or call.broken:
+            return call
+        values = self._parameters.with_values(call.settings.values)
+        own, problem = self._catalog.infer_row(call.module, signature, values, None)
+        if problem is not None or not own.complete:
+            return call
+        return replace(call, signature=replace(signature, output=own, output_from_config=False))
+
+    def _infer(self, draft: StepDraft, input_row: RowType | None) -> RowType:
+        call, settings = draft.call, draft.call.settings
         values = self._parameters.with_values(settings.values)
-        row, problem = self._catalog.infer_row(call.module, call.signature, values, input_row)
+        asked = AskedCall(
+            call.callee,
+            {slot: self._resources[name] for slot, name in call.resources.items() if name in self._resources},
+            self._parameters.values(),
+            self._source,
+            call.span,
+            settings.spans,
+        )
+        row, problem = self._catalog.infer_row(call.module, call.signature, values, input_row, asked)
+        draft.remembered = self._catalog.is_remembered(call.module, call.signature, values, input_row)
         if problem is not None:
             span = settings.spans.get(problem.setting or "", call.origin)
             self._report.extend(
@@ -155,17 +207,6 @@ class RowTyping:
             )
         return row
 
-    def _bind_lookups(self, drafts: Iterable[AnyDraft]) -> None:
-        """Lookups take their values from the other inputs of their query, whose rows are known by now."""
-        for draft in drafts:
-            if not isinstance(draft, QueryDraft):
-                continue
-            inputs = inputs_of(draft)
-            for below in inputs:
-                if isinstance(below, StepDraft) and below.lookup is not None:
-                    probe = [other.row for other in inputs if other is not below and other.row is not None]
-                    below.parameters = self._parameters.bind(below.call, None, below.lookup, probe)
-
     def _compile(self, wave: list[QueryDraft]) -> None:
         requests = [
             QueryRequest(
@@ -174,6 +215,7 @@ class RowTyping:
                 source=self._source,
                 input=draft.piped.key if draft.piped is not None else None,
                 relations={name: other.key for name, other in draft.relations.items()},
+                lookups=self._lookups(draft),
             )
             for draft in wave
         ]
@@ -181,6 +223,12 @@ class RowTyping:
         for draft in wave:
             self._take(draft, results[draft.key])
             self.ordered.append(draft)
+
+    def _lookups(self, draft: QueryDraft) -> dict[str, LookupRequest]:
+        below = (d for d in inputs_of(draft) if isinstance(d, StepDraft) and d.lookup is not None)
+        return {
+            d.key: d.lookup.request for d in below if d.lookup is not None and d.lookup.request is not None
+        }
 
     def _take(self, draft: QueryDraft, result: CompiledQuery | FailedQuery) -> None:
         poisoned = any(below.poisoned for below in inputs_of(draft))
@@ -197,6 +245,12 @@ class RowTyping:
         draft.poisoned = poisoned and result.row.open
         draft.sql, draft.prql, draft.row = result.sql, result.prql, result.row
         draft.late, draft.reduces = result.late, result.reduces
+        if self._lookups(draft):
+            from heddle.frontend.checker.probes import lookups_of, take_probes
+
+            moved = lookups_of(draft)
+            self.ordered = [d for d in self.ordered if d not in moved]
+            self.ordered += take_probes(draft, result, self._by_key, self._parameters, self._report)
         draft.read = tuple(self._by_key[key] for key in result.inputs)
         draft.lineage = {name: (self._by_key[key], column) for name, (key, column) in result.lineage.items()}
         draft.demands = {self._by_key[key]: names for key, names in result.demands.items()}

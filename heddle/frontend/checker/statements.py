@@ -167,7 +167,7 @@ class Statements:
             if name == "input":
                 piped = piped or self._no_input(span, scope)
             elif name not in relations:
-                relations[name] = self._relations.in_query(query, name, span, path, scope)
+                relations[name] = self._relations.in_query(query, name, span, path, trap, scope)
         policy = self._policies.over(stage.policy, scope.policy)
         return scope.add(
             QueryDraft(scope.next_number, path, query.span, query, piped, relations, trap, policy)

@@ -122,7 +122,7 @@ class _Run:
         self._open: set[str] = set()
 
     def add(self, request: QueryRequest, number: int) -> None:
-        if waits_for_rows(request.query.text):
+        if request.lookups or waits_for_rows(request.query.text):
             self.flush()
         prepared = self._preparation.prepare(request, number)
         if not isinstance(prepared, Prepared):

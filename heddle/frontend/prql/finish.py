@@ -19,7 +19,13 @@ from heddle.frontend.prql.edited import unspelled
 from heddle.frontend.prql.expressions import DATE_PARTS
 from heddle.frontend.prql.native import Doc, PrqlFailure, span_of, to_sql
 from heddle.frontend.prql.prepared import Prepared
-from heddle.frontend.prql.request import CompiledQuery, FailedQuery, QueryResult
+from heddle.frontend.prql.request import (
+    CompiledQuery,
+    FailedQuery,
+    Probe,
+    QueryResult,
+    TakesBeforeLookup,
+)
 from heddle.frontend.prql.resolved import Facts, column_references, read_facts, steps
 from heddle.frontend.prql.shaping import Naming, carry_order, finish_columns, render_expressions
 from heddle.frontend.prql.type_errors import TypeErrors
@@ -64,18 +70,27 @@ class Finisher:
             from heddle.frontend.prql.sealing import seal_limits
 
             seal_limits(query, facts)
-        render_expressions(query)
+        rows = {key: self._rows.get(key, OPEN_ROW) for key in facts.inputs}
+        late = not all(row.complete for row in rows.values())
         try:
+            probes, query = self._probes(prepared, query, facts, naming, rows, late=late)
+            render_expressions(query)
             sql = to_sql(query)
         except PrqlFailure as failure:
             from heddle.frontend.prql.messages import Messages
 
             messages = Messages(prepared.request, prepared.text, ())
             return FailedQuery(prepared.request.key, messages.of_failure(failure))
-        rows = {key: self._rows.get(key, OPEN_ROW) for key in facts.inputs}
-        late = not all(row.complete for row in rows.values())
+        except PlanFailure:
+            return FailedQuery(prepared.request.key, errors.explain(fresh()))
+        except TakesBeforeLookup:
+            from heddle.frontend.prql.refusals import taken_before_lookup
+
+            refused = taken_before_lookup(prepared.request)
+            return FailedQuery(prepared.request.key, refused)
+        read = read_facts(query) if probes else facts
         try:
-            schema = self._schema(sql, rows, facts)
+            schema = self._schema(sql, rows | {p.query.key: p.query.row for p in probes}, read)
         except PlanFailure:
             if not late:
                 return FailedQuery(prepared.request.key, errors.explain(fresh()))
@@ -86,7 +101,7 @@ class Finisher:
             key=prepared.request.key,
             sql=sql if late else _with_casts(sql),
             prql=unspelled(prepared.text.text),
-            inputs=tuple(facts.inputs),
+            inputs=tuple(read.inputs),
             row=_row(naming, facts, rows, schema, late=late),
             lineage=_lineage(naming, facts),
             demands=_demands(facts, rows),
@@ -95,13 +110,63 @@ class Finisher:
             late=late,
             diagnostics=_warnings(prepared, naming),
             order_by=_order_by(naming, facts),
+            probes=probes,
         )
+
+    def _probes(
+        self,
+        prepared: Prepared,
+        query: Doc,
+        facts: Facts,
+        naming: Naming,
+        rows: Mapping[str, RowType],
+        *,
+        late: bool,
+    ) -> tuple[tuple[Probe, ...], Doc]:
+        """What is looked up for the query, as queries of their own, and the rest of it. Raises `PrqlFailure`,
+        and `PlanFailure` unless rows are open."""
+        if not any(prepared.looked_up.values()):
+            return (), query
+        from heddle.frontend.prql.lookup_probes import split_at_lookups
+
+        names = {c.id: c.name for c in naming.columns if c.name is not None} | facts.names
+        docs, rest = split_at_lookups(query, prepared.request.key, prepared.looked_up, names)
+        found: list[Probe] = []
+        for doc in docs:
+            read = read_facts(doc.query)
+            render_expressions(doc.query)
+            sql = to_sql(doc.query)
+            known = dict(rows) | {p.query.key: p.query.row for p in found}
+            named = Naming(list(doc.columns))
+            try:
+                schema = self._schema(sql, known, read)
+            except PlanFailure:
+                if not late:
+                    raise
+                schema = None
+            compiled = CompiledQuery(
+                key=doc.key,
+                sql=sql if late else _with_casts(sql),
+                prql=unspelled(prepared.text.text),
+                inputs=tuple(read.inputs),
+                row=_row(named, facts, rows, schema, late=late),
+                lineage=_lineage(named, facts),
+                demands=_demands(read, {key: known[key] for key in read.inputs}),
+                sorts=bool(read.order),
+                reduces=read.reduces,
+                late=late,
+            )
+            found.append(Probe(compiled, doc.keys, doc.compared))
+        return tuple(found), rest
 
     def _schema(self, sql: str, rows: Mapping[str, RowType], facts: Facts) -> pa.Schema:
         moment: dict[str, pa.Schema] = {}
-        for key, row in rows.items():
+        for key in facts.inputs:
+            row = rows[key]
             if row.complete:
-                if not self._planner.has(key):
+                if key not in self._rows:
+                    moment[key] = row.arrow()
+                elif not self._planner.has(key):
                     self._planner.define(key, row.arrow())
                 continue
             known = {c.name: c.type if c.type is not None else pa.null() for c in row}

@@ -13,11 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from heddle.core.record import record
 from heddle.frontend.prql.native import Doc
 from heddle.frontend.prql.tree import HIDDEN, callee, nodes
+
+if TYPE_CHECKING:
+    from heddle.frontend.prql.lookup_joins import LookupJoins
 
 LeftColumns = Callable[[list[Doc]], "tuple[str, ...] | None"]
 RightColumns = Callable[[Doc], "tuple[str, ...] | None"]
@@ -29,11 +32,12 @@ class JoinRewriter:
     (relation, key) whose column is left out for another.
 
     `left` and `right` give the columns of a pipeline so far and of a joined relation, for natural joins;
-    `unnatural` are joins without a condition for which there is none.
+    `unnatural` are joins without a condition for which there is none. `lookups` binds those of lookups.
     """
 
     left: LeftColumns
     right: RightColumns
+    lookups: LookupJoins | None = None
     merged: set[str] = field(default_factory=set)
     unnatural: list[Doc] = field(default_factory=list)
     dropped: set[tuple[str, str]] = field(default_factory=set)
@@ -81,6 +85,8 @@ class JoinRewriter:
                 "right": _ident(["that", key], span),
             }
             stages = self._merge_key(stages, stage, side, (holder, name), key, after, span)
+        if self.lookups is not None:
+            self.lookups.bind(stage, name, side, lambda: self.left(before), self.right(relation))
         holders.join()
         return stages
 

@@ -6,7 +6,8 @@ comes out is a `Prepared` query or the diagnostics of a text that cannot be comp
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import field
 from typing import Final, TypeAlias
 
 from heddle.core.record import record
@@ -16,7 +17,7 @@ from heddle.frontend.prql.edited import EditedText, spelled, to_ascii, unspelled
 from heddle.frontend.prql.expressions import DATE_PARTS
 from heddle.frontend.prql.names import READERS
 from heddle.frontend.prql.native import DOCUMENT_DEPTH_MAX, Doc, PrqlFailure, parse_text
-from heddle.frontend.prql.request import QueryRequest
+from heddle.frontend.prql.request import LookupValue, QueryRequest
 from heddle.frontend.prql.words import scan
 
 SHALLOW_CHARACTERS: Final = 100
@@ -32,7 +33,8 @@ PrefixColumns: TypeAlias = Callable[["Prepared"], "tuple[str, ...] | None"]
 class Prepared:
     """`number` is the query's place in the program's module, which its spans carry.
 
-    `statements` are its own declarations, `main` is its pipeline. `reads` are the keys that it names.
+    `statements` are its own declarations, `main` is its pipeline. `reads` are the keys that it names,
+    `looked_up` the lookups among them, with the values that columns give.
     """
 
     request: QueryRequest
@@ -44,6 +46,7 @@ class Prepared:
     aliased: frozenset[tuple[int, int, int]]
     merged: frozenset[str] = frozenset()
     dropped: frozenset[tuple[str, str]] = frozenset()
+    looked_up: Mapping[str, tuple[LookupValue, ...]] = field(default_factory=dict)
     normalised: bool = False
 
     @property
@@ -158,13 +161,23 @@ class Preparation:
         unknown = append_by_name(prepared.main, lambda stages: self._left_columns(prepared, stages))
         if unknown:
             return refusals.unknown_appends(prepared.request, prepared.text, unknown)
+        lookups = None
+        if prepared.request.lookups:
+            from heddle.frontend.prql.lookup_joins import LookupJoins
+
+            lookups = LookupJoins(prepared.request.lookups)
         rewriter = JoinRewriter(
             left=lambda stages: self._left_columns(prepared, stages),
             right=self._right_columns,
+            lookups=lookups,
         )
         rewriter.rewrite([*prepared.statements, prepared.main])
         if rewriter.unnatural:
             return refusals.unnatural_joins(prepared.request, prepared.text, rewriter.unnatural)
+        if lookups is not None:
+            if lookups.problems:
+                return refusals.lookup_joins(prepared.request, prepared.text, lookups.problems)
+            prepared.looked_up = lookups.bound
         prepared.merged = frozenset(unspelled(key) for key in rewriter.merged)
         prepared.dropped = frozenset((unspelled(name), unspelled(key)) for name, key in rewriter.dropped)
         return prepared
@@ -184,7 +197,9 @@ class Preparation:
                 prepared.aliased,
             )
         )
-        return None if columns is None else tuple(spelled(c) for c in columns)
+        return (
+            None if columns is None else tuple(spelled(c) for c in columns if not c.startswith(tree.HIDDEN))
+        )
 
     def _right_columns(self, relation: Doc) -> tuple[str, ...] | None:
         return self._spelled_columns(relation["Ident"][-1]) if "Ident" in relation else None

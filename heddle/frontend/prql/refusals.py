@@ -211,6 +211,25 @@ def unnatural_joins(request: QueryRequest, text: EditedText, joins: list[Doc]) -
     return tuple(found)
 
 
+def lookup_joins(
+    request: QueryRequest, text: EditedText, problems: list[tuple[Doc, str, str]]
+) -> tuple[Diagnostic, ...]:
+    """`problems` are (join, message, help)."""
+    return tuple(
+        error(request, "HD0625", node_span(request, text, join), message, help)
+        for join, message, help in problems
+    )
+
+
+def taken_before_lookup(request: QueryRequest) -> tuple[Diagnostic, ...]:
+    message = (
+        "rows are taken before the join of a lookup, of a relation whose columns are not all known, so the "
+        "lookup might be asked about other rows"
+    )
+    help = "select the columns first, or name the rows that are taken (`> name`) and join in a second query"
+    return (error(request, "HD0625", request.query.body, message, help),)
+
+
 def unknown_appends(request: QueryRequest, text: EditedText, appends: list[Doc]) -> tuple[Diagnostic, ...]:
     message = "`append by:name` needs to know the columns of both sides, and one of them is open"
     help = "select the columns on both sides first"

@@ -17,10 +17,40 @@ from heddle.frontend import ast
 
 
 @record(frozen=True, slots=True)
+class LookupValue:
+    """A value that a lookup is called with. `column` of the lookup's rows holds the value that a row was
+    found for; `selected` are columns that hold it as the service sees it, the best first.
+
+    `declared`: the program declares a parameter of this name, so that it is no column of an open row.
+    `needed`: without a column that gives the value the lookup cannot be called.
+    """
+
+    name: str
+    column: str
+    selected: tuple[str, ...] = ()
+    declared: bool = False
+    needed: bool = False
+
+
+class TakesBeforeLookup(Exception):
+    """A query takes rows of an open relation before a lookup, and might take others for its probe."""
+
+
+@record(frozen=True, slots=True)
+class LookupRequest:
+    """A relation whose rows are found for values of the rows that it is joined to. `callee` names it in
+    messages."""
+
+    callee: str
+    values: tuple[LookupValue, ...]
+
+
+@record(frozen=True, slots=True)
 class QueryRequest:
     """`key` is the result's relation key, `input` the key of what is piped in (None at a head).
 
-    `relations` maps names as written in the query (`orders`, `Other.out`) to keys.
+    `relations` maps names as written in the query (`orders`, `Other.out`) to keys. `lookups` are those of
+    the keys whose rows are found for values of the rows that they are joined to.
     """
 
     key: str
@@ -28,6 +58,7 @@ class QueryRequest:
     source: Source
     input: str | None
     relations: Mapping[str, str]
+    lookups: Mapping[str, LookupRequest] = field(default_factory=dict)
 
 
 @record(frozen=True, slots=True)
@@ -39,7 +70,8 @@ class CompiledQuery:
     `lineage`: output column -> (key, column) that it passes through unchanged. `demands`: what is
     needed of each open input. `order_by`: the output columns (and whether they descend) by which the
     result is sorted, `sorts`: the query's own text asks for an order of its result.
-    `reduces`: it joins, aggregates, sorts, takes distinct rows or windows.
+    `reduces`: it joins, aggregates, sorts, takes distinct rows or windows. `probes` are queries of their own,
+    in the order in which one reads the other; the SQL may read them too.
     """
 
     key: str
@@ -54,6 +86,18 @@ class CompiledQuery:
     late: bool
     diagnostics: tuple[Diagnostic, ...] = ()
     order_by: tuple[tuple[str, bool], ...] = field(default=())
+    probes: tuple[Probe, ...] = field(default=())
+
+
+@record(frozen=True, slots=True)
+class Probe:
+    """The part of a query before the join of a lookup: its rows tell what is looked up. `keys` has for each
+    lookup, by relation key, the columns of `query` that give its values, by their names; `compared` the
+    lookup's columns that the join compares with each value."""
+
+    query: CompiledQuery
+    keys: Mapping[str, Mapping[str, str]]
+    compared: Mapping[str, Mapping[str, tuple[str, ...]]]
 
 
 @record(frozen=True, slots=True)

@@ -57,7 +57,7 @@ def test_the_flagship_program_asks_its_topic_for_what_it_reads() -> None:
     program = Engine.open(ACCEPTANCE / "fraud" / "fraud.he", profile="test", environ={}).check().program
     assert program is not None
     (topic,) = [n for n in program.nodes if isinstance(n, StepNode) and n.call.callee == "kafka.consume"]
-    assert str(topic.row) == "{user_id: int?, amount: float?, ..}"
+    assert str(topic.row) == "{user_id: int, amount: float, ..}"
 
 
 def test_a_step_that_is_named_twice_is_one_node() -> None:
