@@ -1,8 +1,9 @@
 """The project's catalog: import paths -> modules, and the columns of what only its settings can tell.
 
 `ProjectCatalog` implements the checker's `Catalog` over a project's folder, the installed plugins, files
-and `heddle.lock`, and notes what it looked at. Of services it asks only the gateways of plugins on other
-hosts; what cannot be known offline is an open row and a warning.
+and `heddle.lock`, and notes what it looked at. With a `Describer` it asks services for what the lock does not
+say; without one it asks only the gateways of plugins on other hosts. What is not known is an open row and a
+warning.
 """
 
 from __future__ import annotations
@@ -19,39 +20,34 @@ from heddle.core.config import ConfigValue
 from heddle.core.record import record
 from heddle.core.signature import ModuleSignature, StepSignature
 from heddle.core.types import OPEN_ROW, Column, RowType, parse_type, row_of_schema
-from heddle.diagnostics import Severity, did_you_mean
-from heddle.frontend.catalog import CatalogProblem
+from heddle.diagnostics import Severity
+from heddle.frontend.catalog import AskedCall, CatalogProblem
 from heddle.frontend.typed import ConfigData, EnvRef, ParamRef, SecretRef
 from heddle.paths import shown_path
 from heddle.program_cache import LookedAt
 from heddle.std.signatures import STD_MODULES
 
 if TYPE_CHECKING:
+    from heddle.describing import Describer
     from heddle.lockfile import LockFile
-    from heddle.sdk.loader import LoadProblem
     from heddle.udf_bridge.address import GatewayAddress
 
 ENTRY_POINTS = "heddle.plugins"
 PROJECT_FILE = "heddle-plugin.toml"
-LOAD_CODES: Mapping[str, str] = {
-    "missing": "HD0401",
-    "syntax": "HD0402",
-    "import": "HD0402",
-    "registration": "HD0403",
-    "namespace": "HD0404",
-    "empty": "HD0405",
-}
 
 
 @record(slots=True, eq=False)
 class ProjectCatalog:
-    """What one program can import. Modules and files are looked at once; `looked_at` says which."""
+    """What one program can import. Modules and files are looked at once; `looked_at` says which. When it is
+    `refreshing`, the describer is asked also for what the lock says."""
 
     project: Project
     program_path: Path
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     notify: Callable[[str], None] = field(default=lambda line: None)
     looked_at: LookedAt = field(default_factory=LookedAt)
+    describer: Callable[[], Describer] | None = None
+    refreshing: bool = False
     _modules: dict[str, ModuleSignature | CatalogProblem] = field(default_factory=dict, init=False)
     _lock: LockFile | None = field(default=None, init=False)
 
@@ -71,6 +67,7 @@ class ProjectCatalog:
         step: StepSignature,
         config: Mapping[str, ConfigData],
         input_row: RowType | None,
+        call: AskedCall | None = None,
     ) -> tuple[RowType, CatalogProblem | None]:
         if module.path == "std/io":
             return self._file_row(step.name, config)
@@ -81,9 +78,26 @@ class ProjectCatalog:
             if isinstance(row, ColumnProblem):
                 return OPEN_ROW, CatalogProblem("HD0410", "error", row.message, row.help, row.key)
             return row, None
+        if _needs_no_service(module, step):
+            settled = self._settled_row(module, step, config, input_row)
+            if settled is not None:
+                return settled
         if isinstance(schema := config.get("schema"), dict):
             return _beside(input_row, _written_row(schema), step), None
-        return self._locked_row(module, step, config)
+        return self._service_row(module, step, config, input_row, call)
+
+    def is_remembered(
+        self,
+        module: ModuleSignature,
+        step: StepSignature,
+        config: Mapping[str, ConfigData],
+        input_row: RowType | None,
+    ) -> bool:
+        if self._lock is None or self.refreshing or isinstance(config.get("schema"), dict):
+            return False
+        from heddle.lockfile import lock_key
+
+        return self._lock.row(lock_key(module, step, config, input_row)) is not None
 
     def overlay(self, kind: str, name: str) -> Mapping[str, ConfigData]:
         return self.project.overlay(kind, name)
@@ -94,7 +108,11 @@ class ProjectCatalog:
     def _resolve(self, path: str) -> ModuleSignature | CatalogProblem:
         kind, _, rest = path.partition("/")
         if kind == "std":
-            return STD_MODULES.get(path) or _missing(path, ["the standard library"], list(STD_MODULES))
+            if path in STD_MODULES:
+                return STD_MODULES[path]
+            from heddle.catalog_problems import missing
+
+            return missing(path, ["the standard library"], list(STD_MODULES))
         from heddle.sdk.loader import LoadProblem  # a program without plugins never needs the SDK
 
         try:
@@ -106,7 +124,9 @@ class ProjectCatalog:
                 return self._local(path, [self.project.root / path, self.folder / path])
             return self._plugin(path)
         except LoadProblem as problem:
-            return _load_problem(path, problem)
+            from heddle.catalog_problems import load_problem
+
+            return load_problem(path, problem)
 
     def _local(self, path: str, places: list[Path]) -> ModuleSignature | CatalogProblem:
         places = list(dict.fromkeys(place.resolve() for place in places))
@@ -120,7 +140,9 @@ class ProjectCatalog:
                     return self._file(path, file)
         near = [f"{path.rpartition('/')[0]}/{name}" for place in places for name in _modules_in(place.parent)]
         looked = [shown_path(place.with_name(place.name.removesuffix(".py") + ".py")) for place in places]
-        return _missing(path, looked, near)
+        from heddle.catalog_problems import missing
+
+        return missing(path, looked, near)
 
     def _plugin(self, path: str) -> ModuleSignature | CatalogProblem:
         if path in self.project.plugins:
@@ -149,7 +171,9 @@ class ProjectCatalog:
                 f'a file beside the program is imported as "./{path}"; '
                 f'or list it in heddle.toml: [plugins] "{path}" = "{path}.py"',
             )
-        return _missing(path, ["[plugins] of heddle.toml", "the installed plugins"], known)
+        from heddle.catalog_problems import missing
+
+        return missing(path, ["[plugins] of heddle.toml", "the installed plugins"], known)
 
     def _listed_plugin(self, path: str, place: Path) -> ModuleSignature | CatalogProblem:
         self.looked_at.files(place / PROJECT_FILE, place)
@@ -168,7 +192,9 @@ class ProjectCatalog:
     def _connector(self, path: str, name: str) -> ModuleSignature | CatalogProblem:
         if name not in connectors():
             near = [f"fhub/{n}" for n in connectors()]
-            return _missing(path, ["the connectors that come with Heddle"], near)
+            from heddle.catalog_problems import missing
+
+            return missing(path, ["the connectors that come with Heddle"], near)
         return self._installed(path, f"fhub.{name}")
 
     def _file(self, path: str, file: Path, *, namespace: str | None = None) -> ModuleSignature:
@@ -225,15 +251,11 @@ class ProjectCatalog:
         from heddle.std.readers import ReaderError, describe
 
         plain = {key: self._known(value) for key, value in config.items()}
-        unknown = [key for key, value in plain.items() if isinstance(value, EnvRef | SecretRef | ParamRef)]
+        unknown = [key for key, value in plain.items() if _plain(value) != value]
         if unknown:
-            return OPEN_ROW, CatalogProblem(
-                "HD0406",
-                "warning",
-                f"the columns are known only when the program runs, because `{unknown[0]}` is",
-                "the checks that need them are made then; a `schema` here would allow them now",
-                unknown[0],
-            )
+            from heddle.catalog_problems import known_when_run
+
+            return OPEN_ROW, known_when_run(unknown[0])
         values: dict[str, ConfigValue] = {k: _plain(v) for k, v in plain.items()}
         self.looked_at.reader(step, values, self.folder)
         try:
@@ -243,33 +265,75 @@ class ProjectCatalog:
             severity: Severity = "warning" if error.kind in ("missing", "unreachable") else "error"
             return OPEN_ROW, CatalogProblem(code, severity, error.message, error.help, "path")
 
+    def _settled_row(
+        self,
+        module: ModuleSignature,
+        step: StepSignature,
+        config: Mapping[str, ConfigData],
+        input_row: RowType | None,
+    ) -> tuple[RowType, CatalogProblem | None] | None:
+        """What the step's own function says, in this process, if it has one; what only a run can read is null
+        to it."""
+        from heddle.core.failure import StepError
+        from heddle.sdk.loader import loaded
+        from heddle.sdk.runtime import ModuleRuntime
+
+        values = {key: self._known(value) for key, value in config.items()}
+        plain: dict[str, ConfigValue] = {key: _plain(value) for key, value in values.items()}
+        try:
+            bound = ModuleRuntime(loaded(module, (self.project.root,))).bind(step.name, plain, {})
+            row = bound.infer(input_row or OPEN_ROW)
+        except StepError as failure:
+            if failure.kind == "unsupported":
+                return None
+            unknown = [key for key, value in values.items() if _plain(value) != value]
+            if unknown:
+                from heddle.catalog_problems import known_when_run
+
+                return OPEN_ROW, known_when_run(unknown[0])
+            return OPEN_ROW, CatalogProblem(
+                "HD0416", "error", f"`{step.name}` refuses its settings: {failure.message}"
+            )
+        return _beside(input_row, row, step), None
+
     def _known(self, value: ConfigData) -> ConfigData:
         """A workflow parameter's value where it has one."""
         if isinstance(value, ParamRef):
             return self.parameters().get(value.name, value)
         return value
 
-    def _locked_row(
-        self, module: ModuleSignature, step: StepSignature, config: Mapping[str, ConfigData]
+    def _service_row(
+        self,
+        module: ModuleSignature,
+        step: StepSignature,
+        config: Mapping[str, ConfigData],
+        input_row: RowType | None,
+        call: AskedCall | None,
     ) -> tuple[RowType, CatalogProblem | None]:
-        from heddle.lockfile import FILE_NAME, LockFile
+        from heddle.lockfile import FILE_NAME, LockFile, lock_key
 
         if self._lock is None:
             self.looked_at.files(self.project.root / FILE_NAME)
             self._lock = LockFile.read(self.project.root)
-        if self._lock.problem is not None:
+        if self._lock.problem is not None and not self.refreshing:
             return OPEN_ROW, CatalogProblem("HD0411", "warning", *self._lock.problem)
-        row = self._lock.row(module, step, config)
-        if row is not None:
-            return row, None
-        written = any(f.name == "schema" for f in step.config)
-        cure = "; a `schema` here would name them" if written else ""
-        return OPEN_ROW, CatalogProblem(
-            "HD0409",
-            "warning",
-            f"the columns of this `{step.name}` are not known yet",
-            f"they are checked when the program runs; {FILE_NAME} has no entry for it{cure}",
-        )
+        known = self._lock.row(lock_key(module, step, config, input_row))
+        if known is not None and not self.refreshing:
+            return known, None
+        if self.describer is None or call is None or not step.runnable:
+            self.looked_at.unasked = True
+            from heddle.catalog_problems import unknown_row
+
+            return OPEN_ROW, unknown_row(step)
+        self.looked_at.complete = False
+        answer = self.describer().row(module, step, config, input_row, call)
+        if answer.row is not None:
+            return answer.row, None
+        if self.refreshing:  # who refreshes tells of the problems
+            return known or OPEN_ROW, None
+        from heddle.catalog_problems import unanswered_row
+
+        return OPEN_ROW, unanswered_row(step, answer.problems[0])
 
 
 def connectors() -> list[str]:
@@ -291,29 +355,18 @@ def _modules_in(folder: Path) -> Iterator[str]:
             yield entry.name
 
 
-def _missing(path: str, looked: list[str], known: list[str]) -> CatalogProblem:
-    near = did_you_mean(path, known)
-    places = " and ".join(looked)
-    hint = f'did you mean "{near}"? ' if near else ""
-    return CatalogProblem(
-        "HD0401", "error", f'there is no module "{path}"', f"{hint}it was looked for in {places}"
-    )
-
-
-def _load_problem(path: str, problem: LoadProblem) -> CatalogProblem:
-    place = shown_path(problem.path) if problem.path.is_absolute() else str(problem.path)
-    where = f"{place}:{problem.line}" if problem.line else place
-    message = f'the module "{path}" cannot be loaded: {problem.message}'
-    help = f"see {where}" + (f"; {problem.help}" if problem.help else "")
-    return CatalogProblem(LOAD_CODES[problem.kind], "error", message, help)
-
-
 def _written_row(schema: Mapping[str, ConfigData]) -> RowType:
     columns = []
     for name, text in schema.items():
         type_, nullable = parse_type(str(text))
         columns.append(Column(name, type_, nullable))
     return RowType(tuple(columns))
+
+
+def _needs_no_service(module: ModuleSignature, step: StepSignature) -> bool:
+    """Whether the settings alone can say the columns of a Python step: it can do without resources."""
+    python = module.origin.endswith(".py") or module.origin.replace(".", "_").isidentifier()
+    return python and not any(slot.required for slot in step.slots)
 
 
 def _beside(input_row: RowType | None, row: RowType, step: StepSignature) -> RowType:

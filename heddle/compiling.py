@@ -20,6 +20,7 @@ from heddle.diagnostics import Diagnostic, Source, has_errors
 from heddle.program_cache import PROGRAMS, KnownProgram, LookedAt, Plans, plan_key, program_key
 
 if TYPE_CHECKING:
+    from heddle.describing import Describer
     from heddle.engine import RunOptions
     from heddle.frontend.prql.compiler import QueryCompiler
     from heddle.frontend.typed import TypedProgram
@@ -69,19 +70,31 @@ class Compiler:
         self._current: KnownProgram | None = None
         self._known_beginnings: tuple[TypedProgram, Mapping[OpId, tuple[str, ...]]] | None = None
 
-    def check(self, text: str | None, *, strict_layout: bool) -> CheckResult:
-        """Read (unless `text` is given), parse and type the program."""
+    def check(
+        self,
+        text: str | None,
+        *,
+        strict_layout: bool,
+        describer: Callable[[], Describer] | None = None,
+        refreshing: bool = False,
+    ) -> CheckResult:
+        """Read (unless `text` is given), parse and type the program. With a `describer` services are asked
+        for what `heddle.lock` does not say, when `refreshing` also for what it says."""
         from heddle.frontend.source import read_source
 
         source = Source(str(self._path), text) if text is not None else read_source(self._path)
         if isinstance(source, Diagnostic):
             return CheckResult(source.source, None, (source,))
         key = program_key(self._path, source.text, self._project, strict_layout=strict_layout)
-        known = PROGRAMS.find(key) or (self._store.find(key) if self._store is not None else None)
+        known = None if refreshing else PROGRAMS.find(key)
+        if known is None and not refreshing and self._store is not None:
+            known = self._store.find(key)
+        if known is not None and known.looked_at.unasked and describer is not None:
+            known = None
         if known is None:
             looked_at = LookedAt()
             with collector_paused(keeping=False):
-                result = self._check(source, looked_at, strict_layout=strict_layout)
+                result = self._check(source, looked_at, strict_layout, describer, refreshing)
             if result.program is None or not looked_at.complete or not looked_at.is_settled():
                 return result
             known = KnownProgram(key, result, looked_at)
@@ -89,7 +102,14 @@ class Compiler:
         self._current = known
         return known.result
 
-    def _check(self, source: Source, looked_at: LookedAt, *, strict_layout: bool) -> CheckResult:
+    def _check(
+        self,
+        source: Source,
+        looked_at: LookedAt,
+        strict_layout: bool,
+        describer: Callable[[], Describer] | None,
+        refreshing: bool,
+    ) -> CheckResult:
         from heddle.frontend.parser import parse
 
         parsed = parse(source, strict_layout=strict_layout)
@@ -98,7 +118,9 @@ class Compiler:
         from heddle.catalog import ProjectCatalog
         from heddle.frontend.checker import check
 
-        catalog = ProjectCatalog(self._project, self._path, self._environ, self._notify, looked_at)
+        catalog = ProjectCatalog(
+            self._project, self._path, self._environ, self._notify, looked_at, describer, refreshing
+        )
         defaults, policy_diagnostics = default_policy(self._project)
         outcome = check(
             parsed.program, catalog, self._queries, strict_layout=strict_layout, defaults=defaults
@@ -168,7 +190,8 @@ def _rules(options: RunOptions, estimates: Callable[[], Estimates]) -> Rule:
 
     if not options.optimize:
         return unoptimized
-    return partial(optimize_apart if options.check_steps else optimize, estimates=estimates)
+    rules = optimize_apart if options.check_steps else optimize
+    return partial(rules, estimates=estimates, pushdown=options.pushdown)
 
 
 def _learned(program: TypedProgram) -> Hashable:

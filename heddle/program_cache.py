@@ -81,13 +81,15 @@ def _working_directory() -> str:
 @record(slots=True, eq=False)
 class LookedAt:
     """`readers` are the file readers that were described, with the states of their files. It is not
-    `complete` where something was asked whose state cannot be told: an object store, a plugin's process."""
+    `complete` where something was asked whose state cannot be told: an object store, a plugin's process, a
+    service. `unasked`: a service would say more than is known."""
 
     states: dict[str, FileState | None] = field(default_factory=dict)
     readers: list[tuple[str, Mapping[str, ConfigValue], Path, tuple[NamedState, ...]]] = field(
         default_factory=list
     )
     complete: bool = True
+    unasked: bool = False
 
     def files(self, *paths: Path) -> None:
         """To be called before they are read."""
@@ -141,6 +143,7 @@ def plan_key(options: RunOptions) -> Hashable:
         tuple(options.outputs.items()),
         options.limit,
         options.optimize,
+        options.pushdown,
         options.check_steps,
         options.shares,
     )

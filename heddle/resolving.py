@@ -10,10 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from heddle.core.config import ConfigField, ConfigValue
 from heddle.diagnostics import Diagnostic, Source, Span
-from heddle.frontend.typed import ConfigData, ParamRef, SecretRef, TypedProgram
+from heddle.frontend.typed import ConfigData, ParamRef, SecretRef, StepCall, TypedProgram
 from heddle.logical.plan import Op, OpId, Scan, Sink, Step
 from heddle.secrets import ConfigPlace, References, resolve_config
 from heddle.std.signatures import STD_MODULES
+from heddle.std.stores import STORE_FIELD
 from heddle.udf_bridge.transport import ResourceBinding
 
 
@@ -24,6 +25,7 @@ class ResolvedConfigs:
         self._program = program
         self._references = references
         self._configs: dict[tuple[OpId, str], Mapping[str, ConfigValue]] = {}
+        self._parameters: dict[tuple[OpId, str], Mapping[str, ConfigValue]] = {}
         self._resources: dict[str, ResourceBinding] = {}
 
     def resolve(self, ops: Iterable[Op]) -> list[Diagnostic]:
@@ -41,6 +43,8 @@ class ResolvedConfigs:
                         found,
                     )
                     self._configs[op.id, op.path] = config
+                    if call.parameters:
+                        self._parameters[op.id, op.path] = self._statement_values(call, found)
                     for name in call.resources.values():
                         self._open(name, found)
                 case Scan() | Sink():
@@ -54,6 +58,9 @@ class ResolvedConfigs:
 
     def config(self, op: Scan | Step | Sink) -> Mapping[str, ConfigValue]:
         return self._configs[op.id, op.path]
+
+    def parameters(self, op: Step) -> Mapping[str, ConfigValue]:
+        return self._parameters.get((op.id, op.path), {})
 
     def resources(self, op: Step) -> Mapping[str, ResourceBinding]:
         return {slot: self._resources[name] for slot, name in op.call.resources.items()}
@@ -82,6 +89,13 @@ class ResolvedConfigs:
 
     def masked(self, text: str) -> str:
         return self._references.masker.mask(text)
+
+    def _statement_values(self, call: StepCall, found: list[Diagnostic]) -> Mapping[str, ConfigValue]:
+        from heddle.statement_values import statement_values
+
+        values, diagnostics = statement_values(call, self._program, self._references)
+        found += diagnostics
+        return values
 
     def _open(self, name: str, found: list[Diagnostic]) -> None:
         if name in self._resources:
@@ -121,6 +135,8 @@ def _each(ops: Iterable[Op]) -> Iterator[Op]:
     for op in ops:
         if isinstance(op, Step):
             yield from op.steps
+            if op.scan is not None:
+                yield op.scan.step
         else:
             yield op
 
@@ -128,4 +144,4 @@ def _each(ops: Iterable[Op]) -> Iterator[Op]:
 def _std_fields(op: Scan | Sink) -> tuple[ConfigField, ...]:
     signature = STD_MODULES["std/io"].step(op.step, head=isinstance(op, Scan))
     assert signature is not None, f"std/io has `{op.step}`"
-    return signature.config
+    return (*signature.config, STORE_FIELD) if STORE_FIELD.name in op.config else signature.config

@@ -12,6 +12,7 @@ from heddle.cli.options import color_option, notice, project_options, strict_lay
 from heddle.cli.render import Format, renderer, summary
 from heddle.cli.wording import counted
 from heddle.diagnostics import Diagnostic, Source, Span, has_errors
+from heddle.errors import UsageError
 
 FIX_ROUNDS_MAX = 10
 """A fix can uncover a finding with a fix of its own; after so many rounds the rest is left."""
@@ -27,6 +28,12 @@ _WATCHED = frozenset({".he", ".py", ".toml", ".lock", ".csv", ".parquet", ".json
 @click.option(
     "--watch", is_flag=True, help="Check again whenever a program or its modules change; ^C ends it."
 )
+@click.option(
+    "--refresh",
+    is_flag=True,
+    help="Ask services for the columns that only they know, and keep them in heddle.lock.",
+)
+@click.option("--services", is_flag=True, help="Open each resource, and ask it whether it can do its work.")
 @click.option("--json", "as_json", is_flag=True, help="Print each finding as one JSON object a line.")
 @click.option("--one-line", is_flag=True, help="Print each finding as one line: FILE:LINE:COLUMN: message.")
 @strict_layout_option
@@ -36,19 +43,26 @@ def check(
     paths: tuple[str, ...],
     apply_fixes: bool,
     watch: bool,
+    refresh: bool,
+    services: bool,
     as_json: bool,
     one_line: bool,
     strict_layout: bool,
     profile: str | None,
     params: Mapping[str, str],
 ) -> int:
-    """Check programs: names, types, queries, settings. Nothing is run.
+    """Check programs: names, types, queries, settings. Nothing is run, and without --refresh or --services
+    no service is asked.
 
     PATH is a program or a folder, whose programs are all checked. Findings are printed on stdout, a
-    summary on stderr. The exit code is 2 when there is an error, and 0 when there are only warnings.
+    summary and what has changed in heddle.lock on stderr. The exit code is 2 when there is an error, also
+    where a service could not be asked, and 0 when there are only warnings.
     """
+    if watch and (refresh or services):
+        asking = "--refresh" if refresh else "--services"
+        raise UsageError(f"{asking} and --watch exclude each other", help="services are asked once")
     format: Format = "json" if as_json else "line" if one_line else "full"
-    checker = _Checker(paths, profile, params, strict_layout)
+    checker = _Checker(paths, profile, params, strict_layout, refresh=refresh, services=services)
 
     def once() -> int:
         if apply_fixes:
@@ -62,12 +76,21 @@ class _Checker:
     """Checks the named programs anew at each call."""
 
     def __init__(
-        self, paths: tuple[str, ...], profile: str | None, params: Mapping[str, str], strict_layout: bool
+        self,
+        paths: tuple[str, ...],
+        profile: str | None,
+        params: Mapping[str, str],
+        strict_layout: bool,
+        *,
+        refresh: bool,
+        services: bool,
     ) -> None:
         self._paths = paths
         self._profile = profile
         self._params = params
         self._strict_layout = strict_layout
+        self._refresh = refresh
+        self._services = services
 
     def report(self, format: Format) -> int:
         render = renderer(format, color=True)
@@ -75,7 +98,7 @@ class _Checker:
         files = program_files(self._paths)
         found: dict[Diagnostic, None] = {}
         for path in files:
-            for diagnostic in self.check(path):
+            for diagnostic in self._ask(path) if self._refresh or self._services else self.check(path):
                 if diagnostic not in found:
                     found[diagnostic] = None
                     click.echo(render(diagnostic) + gap)
@@ -105,6 +128,28 @@ class _Checker:
 
         engine = Engine.open(path, profile=self._profile, params=self._params, notify=notice)
         return engine.check(strict_layout=self._strict_layout).diagnostics
+
+    def _ask(self, path: Path) -> tuple[Diagnostic, ...]:
+        """Check a program with the help of its services."""
+        from heddle.engine import Engine
+
+        with Engine.open(path, profile=self._profile, params=self._params, notify=notice) as engine:
+            if self._refresh:
+                refreshed = engine.refresh(strict_layout=self._strict_layout)
+                checked = refreshed.checked
+                for change in refreshed.changes:
+                    click.echo(f"heddle.lock: {change}", err=True)
+            else:
+                checked = engine.check(strict_layout=self._strict_layout)
+            found = checked.diagnostics
+            if not self._services or checked.program is None:
+                return found
+            for name, problem in engine.health(checked.program).items():
+                if problem is not None:
+                    found = (*found, problem)
+                else:
+                    click.echo(f"the resource `{name}` is there", err=True)
+            return found
 
 
 def _by_source(diagnostics: Sequence[Diagnostic]) -> dict[Source, list[tuple[tuple[Span, str], ...]]]:
