@@ -10,8 +10,9 @@ import random
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import field, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
@@ -25,15 +26,18 @@ from heddle.program_cache import store_is_on
 
 if TYPE_CHECKING:
     from heddle.core.signature import ModuleSignature
+    from heddle.describing import Describer
     from heddle.frontend.typed import TypedProgram
     from heddle.logical.explain import Explanation
     from heddle.logical.plan import EngineChoice, LogicalPlan, Scan
-    from heddle.physical.cancel import CancelToken
+    from heddle.physical.cancel import CancelToken, EndSwitch
+    from heddle.physical.executor import Executor
     from heddle.physical.run_memo import RunMemo
     from heddle.physical.shared_frames import SharedFrames
     from heddle.program_store import ProgramStore
+    from heddle.refreshing import Refreshed
     from heddle.resolving import ResolvedConfigs
-    from heddle.secrets import Masker
+    from heddle.secrets import Masker, SecretStore
     from heddle.std.sinks import Streams
     from heddle.udf_bridge.address import GatewayAddress
     from heddle.udf_bridge.plugins import Plugins
@@ -49,23 +53,29 @@ BATCH_ROWS: Final = 65_536
 class RunOptions:
     """`workflows`: all without triggers when empty. `outputs` maps an output (`name` or
     `Workflow.name`) to a file whose ending says the format. `limit` keeps the first rows of what is
-    printed or written for an output. `optimize=False` runs every node by itself; `inline` runs the steps of
-    Python modules in the engine's own process; `engine` is where queries run. With `check_steps` each
-    step is called by itself, and some calls are compared with what the step declares. Runs of a process that
-    are under way at the same time compute once what they have in common, unless they are `alone`. Up to
-    `memo_bytes` of results of steps are kept on disk for later runs; with None the project says how much."""
+    printed or written for an output. `optimize=False` runs every node by itself,
+    `pushdown=False` asks databases for what steps say and no more; `inline` runs the steps of Python modules
+    in the engine's own process; `engine` is where queries run. With `check_steps` each step is called by
+    itself, and some calls are compared with what the step declares. Runs of a process that are under way at
+    the same time compute once what they have in common, unless they are `alone`. Up to `memo_bytes` of
+    results of steps are kept on disk for later runs; with None the project says how much. A run that reads
+    streams ends after `turns_max` turns that had rows, or when none came for `idle_s` seconds, if that is
+    given."""
 
     workflows: tuple[str, ...] = ()
     outputs: Mapping[str, str] = field(default_factory=dict)
     memory_bytes: int | None = None
     limit: int | None = None
     optimize: bool = True
+    pushdown: bool = True
     batch_rows: int = BATCH_ROWS
     inline: bool = False
     check_steps: bool = False
     engine: EngineChoice = "auto"
     alone: bool = False
     memo_bytes: int | None = None
+    turns_max: int | None = None
+    idle_s: float | None = None
 
     @property
     def shares(self) -> bool:
@@ -75,13 +85,15 @@ class RunOptions:
 
 @record(frozen=True, slots=True)
 class RunResult:
-    """`bytes_scanned` is what the file scans read, in bytes; `rows` went into sinks and final steps."""
+    """`bytes_scanned` is what the file scans read, in bytes; `rows` went into sinks and final steps. `turns`
+    are those that had rows, None for a run that reads no streams."""
 
     run_id: str
     status: RunStatus
     rows: int
     bytes_scanned: int
     error: StageError | None = None
+    turns: int | None = None
 
     @property
     def exit_code(self) -> int:
@@ -187,9 +199,46 @@ class Engine:
 
         return Masker()
 
-    def check(self, text: str | None = None, *, strict_layout: bool = False) -> CheckResult:
-        """Read (unless `text` is given), parse and type the program."""
-        return self._compiler.check(text, strict_layout=strict_layout)
+    def _secrets(self) -> SecretStore:
+        """Each run looks its secrets up anew."""
+        from heddle.secrets import SecretStore
+
+        return SecretStore(self._project.secrets, self._environ, self.masker)
+
+    def check(
+        self, text: str | None = None, *, strict_layout: bool = False, ask: bool = False
+    ) -> CheckResult:
+        """Read (unless `text` is given), parse and type the program. With `ask` services are asked for
+        columns that `heddle.lock` does not say."""
+        if not ask:
+            return self._compiler.check(text, strict_layout=strict_layout)
+        with ExitStack() as asked:
+            return self._compiler.check(
+                text,
+                strict_layout=strict_layout,
+                describer=cache(lambda: asked.enter_context(self._describer())),
+            )
+
+    def refresh(self, *, strict_layout: bool = False) -> Refreshed:
+        """Check the program, ask services for all columns that only they know, and keep what they say in
+        `heddle.lock`. Raises `UsageError` when that cannot be written."""
+        from heddle.refreshing import keep_answers
+
+        with self._describer(self._notify) as describer:
+            checked = self._compiler.check(
+                None, strict_layout=strict_layout, describer=lambda: describer, refreshing=True
+            )
+        return keep_answers(self._project, self._path, checked, describer.answers)
+
+    def health(self, program: TypedProgram) -> Mapping[str, Diagnostic | None]:
+        """What is wrong with each resource of a program; None where nothing is."""
+        with self._describer() as describer:
+            return describer.health(program)
+
+    def _describer(self, notify: Notify = lambda line: None) -> Describer:
+        from heddle.describing import Describer
+
+        return Describer(self.plugins, self._secrets(), self._environ, self.masker, self._base, notify)
 
     def plan(self, program: TypedProgram, options: RunOptions) -> LogicalPlan:
         """The optimized logical plan. Raises `UsageError` for an unknown workflow or output."""
@@ -219,13 +268,14 @@ class Engine:
         listener: Listener,
         cancel: CancelToken,
         streams: Streams,
+        ending: EndSwitch | None = None,
     ) -> tuple[Explanation, RunResult]:
         """Run the program, effects included, and explain it with what each stage did."""
         from heddle.physical.measures import Measures
 
         measures = Measures(listener)
         explanation = self.explain(program, options)
-        result = self.run(program, options, measures.listener, cancel, streams)
+        result = self.run(program, options, measures.listener, cancel, streams, ending)
         return explanation.with_measures(measures.by_stage()), result
 
     def run(
@@ -235,10 +285,12 @@ class Engine:
         listener: Listener,
         cancel: CancelToken,
         streams: Streams,
+        ending: EndSwitch | None = None,
     ) -> RunResult:
-        """Run to the end. Raises `ProgramError` when something the run needs cannot be had."""
-        from heddle.physical.environment import RunEnvironment
-        from heddle.physical.executor import execute
+        """Run to the end. `ending` asks a run in turns to end after the turn under way. Raises `ProgramError`
+        when something the run needs cannot be had."""
+        from heddle.physical.cancel import EndSwitch
+        from heddle.physical.environment import RunEnvironment, TurnLimits
         from heddle.physical.scratch import scratch_folder
 
         plan, handlers = self._compiler.plans(program, options)
@@ -269,15 +321,18 @@ class Engine:
                     cancel=cancel,
                     cores=os.cpu_count() or 1,
                     batch_rows=options.batch_rows,
+                    program=program.source.path,
                     check_steps=options.check_steps,
                     chance=chance,
                     shared_frames=_shared_frames(options),
                     memo=memo,
+                    turn_limits=TurnLimits(ending or EndSwitch(), options.turns_max, options.idle_s),
                 )
-                outcome = execute(program, plan, env, handlers)
+                outcome = _executor(plan)(program, plan, env, handlers)
             finally:
                 transport.close()
-        return RunResult(run_id, outcome.status, outcome.rows, outcome.bytes_scanned, outcome.error)
+        done = outcome
+        return RunResult(run_id, done.status, done.rows, done.bytes_scanned, done.error, done.turns)
 
     def _on_engines(self, plan: LogicalPlan, options: RunOptions, configs: ResolvedConfigs) -> LogicalPlan:
         """The plan with an engine for each fragment. Raises `UsageError` where the one asked for cannot."""
@@ -326,11 +381,11 @@ class Engine:
     def _resolve(self, program: TypedProgram, plans: Sequence[LogicalPlan]) -> ResolvedConfigs:
         """The plain configs of all operators. Raises `ProgramError` for what cannot be had."""
         from heddle.resolving import ResolvedConfigs
-        from heddle.secrets import References, SecretStore
+        from heddle.secrets import References
 
-        secrets = SecretStore(self._project.secrets, self._environ, self.masker)
         parameters = {name: p.value for name, p in program.parameters.items() if p.bound}
-        configs = ResolvedConfigs(program, References(self._environ, secrets, parameters, self.masker))
+        references = References(self._environ, self._secrets(), parameters, self.masker)
+        configs = ResolvedConfigs(program, references)
         _raise_if_errors(configs.resolve(op for plan in plans for op in plan.ops.values()))
         return configs
 
@@ -345,7 +400,7 @@ class Engine:
         given = options.memo_bytes if options.memo_bytes is not None else self._project.memo_bytes
         if not given or not options.optimize or options.check_steps:
             return None
-        if not any(isinstance(op, Step) for op in plan.ops.values()):
+        if not any(isinstance(op, Step) for op in plan.ops.values()) or _reads_streams(plan):
             return None
         from heddle.physical.environment import SystemClock
         from heddle.physical.memo import Memo, memo_folder
@@ -369,6 +424,22 @@ def _shared_frames(options: RunOptions) -> SharedFrames | None:
     from heddle.physical.shared_frames import FRAMES
 
     return FRAMES
+
+
+def _executor(plan: LogicalPlan) -> Executor:
+    if _reads_streams(plan):
+        from heddle.physical.turns import execute_in_turns
+
+        return execute_in_turns
+    from heddle.physical.executor import execute
+
+    return execute
+
+
+def _reads_streams(plan: LogicalPlan) -> bool:
+    from heddle.logical.plan import Step
+
+    return any(isinstance(op, Step) and op.call.signature.stream for op in plan.ops.values())
 
 
 def _have_steps(plans: Sequence[LogicalPlan]) -> bool:

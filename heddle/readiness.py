@@ -34,7 +34,7 @@ def used_handlers(program: TypedProgram, plan: LogicalPlan) -> list[Handler]:
 
 def missing(program: TypedProgram, plans: Sequence[LogicalPlan]) -> list[Diagnostic]:
     """What a run of the plans lacks."""
-    return [*_not_runnable(program, plans), *unbound(program)]
+    return [*_not_runnable(program, plans), *unbound(program), *_written_over(program, plans)]
 
 
 def _not_runnable(program: TypedProgram, plans: Sequence[LogicalPlan]) -> list[Diagnostic]:
@@ -56,6 +56,24 @@ def _not_runnable(program: TypedProgram, plans: Sequence[LogicalPlan]) -> list[D
         )
         for span, call in calls.items()
     ]
+
+
+def _written_over(program: TypedProgram, plans: Sequence[LogicalPlan]) -> list[Diagnostic]:
+    """Files asked for as outputs that each turn would write over; those of the program were found before."""
+    found: list[Diagnostic] = []
+    for plan in plans:
+        if not any(isinstance(op, Step) and op.call.signature.stream for op in plan.ops.values()):
+            continue
+        from heddle.core.streams import takes_turns
+        from heddle.frontend.checker.turns import overwrites, overwritten
+        from heddle.logical.streams import fed_by, streams_of
+
+        fed = fed_by(plan, [op for op in streams_of(plan) if takes_turns(op.call.config)])
+        for op in plan.ops.values():
+            if isinstance(op, Sink) and op.id in fed and overwrites(op.step, op.config):
+                message, help = overwritten(op.step, op.config)
+                found.append(Diagnostic("HD0730", "error", message, program.source, op.span, help))
+    return found
 
 
 def unbound(program: TypedProgram) -> list[Diagnostic]:

@@ -41,6 +41,7 @@ _CODE = re.compile(r"HD\d{1,5}", re.IGNORECASE)
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--no-optimize", is_flag=True, help="Show the plan as it is before any rule.")
+@click.option("--no-pushdown", is_flag=True, help="Show what is asked of databases when queries stay here.")
 @engine_option
 @project_options
 @color_option
@@ -50,6 +51,7 @@ def explain(
     analyze: bool,
     as_json: bool,
     no_optimize: bool,
+    no_pushdown: bool,
     engine_choice: EngineChoice,
     profile: str | None,
     params: Mapping[str, str],
@@ -64,7 +66,7 @@ def explain(
         return 0
     from heddle.engine import RunOptions
 
-    options = RunOptions(optimize=not no_optimize, engine=engine_choice, alone=True)
+    options = RunOptions(optimize=not no_optimize, pushdown=not no_pushdown, engine=engine_choice, alone=True)
     return _show_plan(subject, show_plans, as_json, options, analyze, profile, params)
 
 
@@ -109,7 +111,7 @@ def _show_plan(
     from heddle.engine import Engine
 
     with Engine.open(path, profile=profile, params=params, notify=notice) as engine:
-        checked = engine.check()
+        checked = engine.check(ask=True)
         for diagnostic in checked.diagnostics:
             click.echo(full(diagnostic, color=True) + "\n", err=True)
         if checked.program is None:
@@ -135,15 +137,17 @@ def _analyzed(engine: Engine, program: TypedProgram, options: RunOptions) -> tup
     """Run the program; what it prints goes to stderr, because the explanation is the output."""
     from heddle.cli.interrupt import run_interruptibly
     from heddle.cli.progress import PlainLines
-    from heddle.physical.cancel import CancelToken
+    from heddle.physical.cancel import CancelToken, EndSwitch
     from heddle.std.sinks import Streams
 
-    cancel = CancelToken()
+    cancel, ending = CancelToken(), EndSwitch()
     progress = PlainLines(engine.masker.mask, quiet=True)
+    streams = Streams(sys.stderr, sys.stderr)
     explanation, result = run_interruptibly(
-        lambda: engine.analyze(program, options, progress.listener, cancel, Streams(sys.stderr, sys.stderr)),
+        lambda: engine.analyze(program, options, progress.listener, cancel, streams, ending),
         cancel.cancel,
         leaving=progress.close,
+        end=lambda number: ending.ask(),
     )
     if result.error is not None:
         click.echo(engine.masker.mask(failure(result.error, color=True)), err=True)

@@ -12,9 +12,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from heddle.cli.progress import EventTexts, Mask, duration_text
+from heddle.cli.progress import EventTexts, Mask, duration_text, lag_text
 from heddle.core.record import record
-from heddle.physical.events import Event, RunFinished, StageFinished, StageProgress, StageStarted
+from heddle.physical.events import (
+    Event,
+    RunFinished,
+    RunStarted,
+    StageFinished,
+    StageProgress,
+    StageStarted,
+    TurnFinished,
+)
 from heddle.sizes import size_text
 
 if TYPE_CHECKING:
@@ -34,6 +42,21 @@ class _Stage:
     size_bytes: int = 0
 
 
+@record(slots=True, eq=False)
+class _Turns:
+    """The turns of a run that reads streams, so far."""
+
+    started_at: float
+    last: TurnFinished | None = None
+    rows: int = 0
+
+    def text(self, now: float) -> str:
+        if self.last is None:
+            return "waiting for rows"
+        rate = self.rows / max(now - self.started_at, 1e-3)
+        return f"turn {self.last.turn:,}: {self.rows:,} rows, {rate:,.0f} rows/s{lag_text(self.last)}"
+
+
 class LiveView:
     """Shows progress while the run goes on; only sentences of lasting interest stay behind."""
 
@@ -44,6 +67,7 @@ class LiveView:
         self._texts = EventTexts(successes=False)
         self._running: dict[str, _Stage] = {}
         self._finished_count = 0
+        self._turns: _Turns | None = None
         self._live: Live | None = None
         self._closed = False
         self._timer = Timer(OPENS_AFTER_S, self._draw)
@@ -64,6 +88,11 @@ class LiveView:
         with self._lock:
             text = self._texts.text(event)
             match event:
+                case RunStarted(in_turns=True):
+                    self._turns = _Turns(time.monotonic())
+                case TurnFinished() if self._turns is not None:
+                    self._turns.last = event
+                    self._turns.rows += event.rows
                 case StageStarted(stage=stage, label=label):
                     self._running[stage] = _Stage(label, time.monotonic())
                 case StageProgress(stage=stage, rows=rows, size_bytes=size_bytes) if stage in self._running:
@@ -129,5 +158,8 @@ class LiveView:
             table.add_row(*(Text(cell) for cell in cells))
         hidden = len(stages) - ROWS_MAX
         more = f", {hidden} more running" if hidden > 0 else ""
+        if self._turns is not None:
+            table.add_row(Text(self._mask(self._turns.text(now)) + more, style="dim"))
+            return table
         table.add_row(Text(f"{self._finished_count} finished{more}", style="dim"))
         return table

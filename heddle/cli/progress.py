@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from threading import Lock
-from typing import Protocol, assert_never
+from typing import Final, Protocol, assert_never
 
 import click
 
@@ -36,11 +36,15 @@ from heddle.physical.events import (
     StageProgress,
     StageStarted,
     StageTaken,
+    StatementAsked,
     StepRetried,
+    TurnFinished,
 )
 from heddle.sizes import size_text
 
 Mask = Callable[[str], str]
+
+TURNS_TOLD_EVERY_S: Final = 5.0
 
 
 class Progress(Protocol):
@@ -103,6 +107,7 @@ class EventTexts:
     def __init__(self, *, successes: bool = True) -> None:
         self._successes = successes
         self._labels: dict[str, str] = {}
+        self._turns: TurnTexts | None = None
         self._handlers: dict[str, None] = {}
         self._rejected: dict[str, Counter[str]] = {}
 
@@ -112,6 +117,8 @@ class EventTexts:
     def text(self, event: Event) -> str | None:
         match event:
             case RunStarted(program=program, stage_count=count):
+                if event.in_turns:
+                    self._turns = TurnTexts()
                 return f"running {visible(program)}: {counted(count, 'stage')}"
             case StageStarted(stage=stage, label=label):
                 self._labels[stage] = label
@@ -138,6 +145,8 @@ class EventTexts:
                 self._handlers[handler] = None
                 did = "handled" if succeeded else "failed on"
                 return f"handler `{handler}` {did} {counted(rows, 'error row')} of {self.label(stage)}"
+            case OutputWritten() if self._turns is not None:
+                return None
             case OutputWritten(target="stdout" | "stderr" as stream, rows=rows):
                 return f"printed {counted(rows, 'row')} on {stream}"
             case OutputWritten(target=target, rows=rows):
@@ -145,6 +154,11 @@ class EventTexts:
             case RunWarning(stage=stage, message=message):
                 where = f"{self.label(stage)}: " if stage else ""
                 return f"{click.style('warning:', fg='yellow', bold=True)} {where}{visible(message)}"
+            case TurnFinished():
+                assert self._turns is not None, "it follows the start of a run in turns"
+                lines = [line for stage in list(self._rejected) for line in self._rejections(stage)]
+                told = self._turns.text(event)
+                return "\n".join([*lines, *([told] if told is not None and self._successes else [])]) or None
             case RunFinished():
                 return self._run_finished(event)
             case StageLogged(stage=stage, level=level, message=message, fields=fields):
@@ -159,7 +173,7 @@ class EventTexts:
                 return (
                     f"{self.label(stage)}: {shared} of {counted(calls, 'call')} merged with those of others"
                 )
-            case PluginReady() | CallProgress() | StageMetric():
+            case PluginReady() | CallProgress() | StageMetric() | StatementAsked():
                 return None
             case _:
                 assert_never(event)
@@ -191,6 +205,8 @@ class EventTexts:
         """A failure is told by the result of the run, with its help."""
         took = duration_text(event.duration_s)
         rows = counted(event.rows, "row")
+        if event.turns is not None:
+            rows += f" in {counted(event.turns, 'turn')}"
         match event.status:
             case "succeeded":
                 return f"run {click.style('succeeded', fg='green', bold=True)}: {rows} in {took}"
@@ -204,6 +220,31 @@ class EventTexts:
                 return f"run {click.style('interrupted', bold=True)} after {took}"
             case _:
                 assert_never(event.status)
+
+
+class TurnTexts:
+    """Turns as sentences, one at most every `TURNS_TOLD_EVERY_S`: what came in all turns since the last."""
+
+    def __init__(self) -> None:
+        self._first = 1
+        self._rows = 0
+        self._told_at: float | None = None
+
+    def text(self, event: TurnFinished) -> str | None:
+        self._rows += event.rows
+        if self._told_at is not None and event.at - self._told_at < TURNS_TOLD_EVERY_S:
+            return None
+        first, rows = self._first, self._rows
+        self._first, self._rows, self._told_at = event.turn + 1, 0, event.at
+        turns = f"turn {event.turn}" if first == event.turn else f"turns {first} to {event.turn}"
+        took = f" in {duration_text(event.duration_s)}" if first == event.turn else ""
+        return f"{turns}: {counted(rows, 'row')}{took}{lag_text(event)}"
+
+
+def lag_text(event: TurnFinished) -> str:
+    """How many rows wait in all streams that know it."""
+    lags = [lag for lag in event.lags.values() if lag is not None]
+    return f", lag {sum(lags):,}" if lags else ""
 
 
 def _shown_target(target: str) -> str:

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
+from signal import SIGINT
 from typing import TYPE_CHECKING, Literal, assert_never
 
 import click
@@ -28,7 +29,7 @@ from heddle.sizes import SIZE_HELP, parse_size
 
 if TYPE_CHECKING:
     from heddle.cli.progress import Mask, Progress
-    from heddle.engine import Engine, RunOptions, RunResult
+    from heddle.engine import Engine, RunOptions
     from heddle.frontend.typed import TypedProgram
     from heddle.logical.plan import EngineChoice
 
@@ -52,6 +53,17 @@ def _memo(ctx: click.Context, param: click.Parameter, value: str | None) -> int 
     if value is not None and size_bytes is None:
         raise click.BadParameter(f"`{value}` is not an amount of disk space: {SIZE_HELP}", ctx, param)
     return size_bytes
+
+
+def _idle(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    if value is None:
+        return None
+    from heddle.core.durations import DURATION_HELP, duration_s
+
+    idle_s = duration_s(value)
+    if not idle_s:
+        raise click.BadParameter(f"`{value}` is not a duration: {DURATION_HELP}", ctx, param)
+    return idle_s
 
 
 def _limit(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
@@ -89,6 +101,20 @@ def _limit(ctx: click.Context, param: click.Parameter, value: str | None) -> int
     help="Keep results of deterministic steps for later runs, up to SIZE on disk; 0: not in this run.",
 )
 @click.option(
+    "--turns",
+    "turns_max",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="End a run that reads streams after N turns that had rows.",
+)
+@click.option(
+    "--idle",
+    "idle_s",
+    callback=_idle,
+    metavar="DURATION",
+    help="End a run that reads streams when no rows came for so long: 10s, 2m.",
+)
+@click.option(
     "--json",
     "as_json",
     is_flag=True,
@@ -103,6 +129,7 @@ def _limit(ctx: click.Context, param: click.Parameter, value: str | None) -> int
     help="Compare some calls of each step with what it declares; pure steps are called again for that.",
 )
 @click.option("--no-optimize", is_flag=True, help="Run every query by itself, to compare results.")
+@click.option("--no-pushdown", is_flag=True, help="Ask databases for what steps say, and query it here.")
 @engine_option
 @color_option
 def run(
@@ -114,10 +141,13 @@ def run(
     limit: int | None,
     memory_bytes: int | None,
     memo_bytes: int | None,
+    turns_max: int | None,
+    idle_s: float | None,
     as_json: bool,
     quiet: bool,
     strict_layout: bool,
     no_optimize: bool,
+    no_pushdown: bool,
     inline: bool,
     check_steps: bool,
     engine_choice: EngineChoice,
@@ -134,7 +164,7 @@ def run(
 
             opened = Engine.open(path, profile=profile, params=params, notify=notice, stored=True)
             engine = closing.enter_context(opened)
-            checked = engine.check(strict_layout=strict_layout)
+            checked = engine.check(strict_layout=strict_layout, ask=True)
         if not quiet or not checked.ok:
             _show(checked.diagnostics, as_json)
         if checked.program is None:
@@ -145,36 +175,46 @@ def run(
             memory_bytes=memory_bytes,
             limit=limit,
             optimize=not no_optimize,
+            pushdown=not no_pushdown,
             inline=inline,
             check_steps=check_steps,
             engine=engine_choice,
             alone=True,
             memo_bytes=memo_bytes,
+            turns_max=turns_max,
+            idle_s=idle_s,
         )
         shown: Shown = "json" if as_json else "quiet" if quiet else "lines"
         try:
-            result = _run(engine, checked.program, options, shown)
+            return _run(engine, checked.program, options, shown)
         except ProgramError as error:
             _show(error.diagnostics, as_json)
             return error.exit_code
-        return result.exit_code
 
 
-def _run(engine: Engine, program: TypedProgram, options: RunOptions, shown: Shown) -> RunResult:
-    from heddle.cli.interrupt import run_interruptibly
-    from heddle.physical.cancel import CancelToken
+def _run(engine: Engine, program: TypedProgram, options: RunOptions, shown: Shown) -> int:
+    """The exit code. A run in turns that ^C has ended did what it should, and still was interrupted."""
+    from heddle.cli.interrupt import INTERRUPTED, run_interruptibly
+    from heddle.physical.cancel import CancelToken, EndSwitch
     from heddle.std.sinks import Streams
 
     mask = engine.masker.mask
-    cancel = CancelToken()
+    cancel, ending = CancelToken(), EndSwitch()
+    ended_by: list[int] = []
+
+    def end(number: int) -> bool:
+        ended_by.append(number)
+        return ending.ask()
+
     progress = _progress(shown, mask)
     progress.open()
     try:
         streams = Streams(sys.stdout, sys.stderr)
         result = run_interruptibly(
-            lambda: engine.run(program, options, progress.listener, cancel, streams),
+            lambda: engine.run(program, options, progress.listener, cancel, streams, ending),
             cancel.cancel,
             leaving=progress.close,
+            end=end,
         )
     finally:
         progress.close()
@@ -182,7 +222,7 @@ def _run(engine: Engine, program: TypedProgram, options: RunOptions, shown: Show
         raise BrokenPipeError from result.error
     if result.error is not None:
         click.echo(mask(_failure(result.error, shown)), err=True)
-    return result
+    return INTERRUPTED if not result.exit_code and SIGINT in ended_by else result.exit_code
 
 
 def _failure(error: StageError, shown: Shown) -> str:

@@ -19,7 +19,7 @@ resource's lease ran out; the engine sent what it must not send."""
 CONTRACT: Final = "ContractError"
 """The error type of a step that returned what it must not return."""
 
-_OWN_FOLDER: Final = str(Path(__file__).parents[1]) + "/"
+_OWN_FOLDERS: Final = tuple(f"{Path(__file__).parents[2] / name}/" for name in ("heddle", "fhub"))
 
 
 class StepError(Exception):
@@ -76,12 +76,12 @@ def is_transient(error: BaseException) -> bool:
 
 
 def stack_trace_of(error: BaseException) -> str:
-    """The stack trace without Heddle's own frames, causes included."""
+    """The stack trace without the frames of Heddle and its connectors, causes included."""
     summary = traceback.TracebackException.from_exception(error)
     pending: list[Any] = [summary]
     while pending:
         current = pending.pop()
-        user = [frame for frame in current.stack if not frame.filename.startswith(_OWN_FOLDER)]
+        user = [frame for frame in current.stack if not frame.filename.startswith(_OWN_FOLDERS)]
         current.stack = traceback.StackSummary.from_list(user)
         pending += [part for part in (current.__cause__, current.__context__) if part is not None]
         pending += getattr(current, "exceptions", None) or ()

@@ -20,7 +20,8 @@ InputMode = Literal["none", "required", "optional"]
 
 @record(frozen=True, slots=True)
 class Slot:
-    """A place for a resource: `<name=…>` takes a resource of type `resource` of the same module.
+    """A place for a resource: `<name=…>` takes a resource of type `resource` of the same module, or of any
+    type of that module where `resource` is empty.
 
     A slot that is not `required` may stay empty, because the step's own config can say what it needs.
     """

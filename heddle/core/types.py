@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from typing import Final
 
 import pyarrow as pa
 
@@ -84,6 +85,20 @@ class RowType:
 
 OPEN_ROW = RowType((), open=True)
 EMPTY_ROW = RowType(())
+
+
+_OPEN_MARK: Final = {b"heddle.row": b"open"}
+
+
+def wanted_columns(row: RowType) -> pa.Schema:
+    """A row of which not all is known, for the source that is to give it: a column of unknown type has
+    Arrow's null, and `is_open` says of the schema whether others may stand beside."""
+    fields = [pa.field(c.name, pa.null() if c.type is None else c.type, nullable=c.nullable) for c in row]
+    return pa.schema(fields, metadata=_OPEN_MARK if row.open else None)
+
+
+def is_open(schema: pa.Schema) -> bool:
+    return (schema.metadata or {}).items() >= _OPEN_MARK.items()
 
 
 def row_of_schema(schema: pa.Schema) -> RowType:

@@ -24,6 +24,7 @@ from heddle.logical.plan import (
     Values,
     inputs_of,
     label_of,
+    statement_of,
 )
 
 
@@ -195,11 +196,18 @@ def _details(op: Op, plans: Mapping[OpId, FragmentPlans]) -> tuple[str, ...]:
             properties = [f"rows={signature.rows}", signature.step_class]
             if signature.passthrough:
                 properties.append("passthrough")
+            if signature.writer:
+                properties.append("committed when the run ends")
             if policy.concurrency:
                 properties.append(f"concurrency={policy.concurrency}")
+            text = statement_of(call)
+            instead = None if op.scan is None else statement_of(op.scan.step.call)
+            source = ", as heddle.lock says" if call.remembered else ""
             return (
                 ", ".join(properties),
-                f"gives {op.row}" if op.row else "gives no rows",
+                f"gives {op.row}{source}" if op.row else "gives no rows",
+                *(() if text is None else f"asks: {text}".splitlines()),
+                *(() if instead is None else f"or asks: {instead}".splitlines()),
             )
         case Scan() | Values() | ErrorRows():
             return (f"gives {op.row}",)

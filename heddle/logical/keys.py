@@ -83,6 +83,8 @@ def _call_said(step: Step, settings: Settings) -> object:
     call, signature = step.call, step.call.signature
     if signature.step_class != "pure" or not call.module.code_hash or step.trap is not None:
         return None
+    if step.lookup is not None:
+        return None
     if call.parameters or call.resources or (config := settings(step)) is None:
         return None
     declared = (signature.rows, signature.passthrough, signature.input, signature.output)

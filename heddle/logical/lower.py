@@ -179,7 +179,7 @@ class _Lowering:
         if call.module.path == "std/io":
             if node.input is None:
                 return self._reader(node)
-            source = self._readable(node.input)
+            source = self.readable(node.input)
             return Sink(
                 node.id,
                 call.signature.name,
@@ -193,7 +193,11 @@ class _Lowering:
             )
         if call.module.path == "std/col" and node.input is not None:
             return self._columns(node, node.input)
-        source_id = None if node.input is None else self._readable(node.input)
+        if node.lookup is not None:
+            from heddle.logical.lookups import lowered_lookup
+
+            return lowered_lookup(node, node.lookup, self, workflow)
+        source_id = None if node.input is None else self.readable(node.input)
         return Step(
             node.id,
             call,
@@ -212,14 +216,14 @@ class _Lowering:
         step, config = node.call.signature.name, node.call.config
         if node.trap is None:
             return Scan(node.id, step, config, node.row, node.path, node.span)
-        scan_id = self._new_id()
+        scan_id = self.new_id()
         self.ops[scan_id] = Scan(scan_id, step, config, node.row, node.path, node.span)
         return replace(self._reading_all(scan_id, node.id), trap=node.trap)
 
     def _columns(self, node: StepNode, input_id: NodeId) -> Fragment | Step:
         """`col.cast` and `col.rename` are projections: as queries the optimizer sees through them."""
         relation = self.relation_of.get(node.id, f"c{node.id}")
-        source = self._relation_of(input_id)
+        source = self.relation_of_op(input_id)
         known = self.row_of(input_id)
         assert known is not None and node.row is not None, "std/col stands between two tables"
         from heddle.std.columns import select_list
@@ -251,18 +255,18 @@ class _Lowering:
         op = self.ops[op_id]
         return None if isinstance(op, Sink) else op.row
 
-    def _relation_of(self, op_id: OpId) -> str:
+    def relation_of_op(self, op_id: OpId) -> str:
         """The name under which SQL reads an operator."""
         op = self.ops[op_id]
         return op.result.relation if isinstance(op, Fragment) else f"r{op_id}"
 
-    def _readable(self, op_id: OpId) -> OpId:
+    def readable(self, op_id: OpId) -> OpId:
         """The operator itself, or a fragment that reads it when only DataFusion can (a scan)."""
         return self._select_all(op_id) if isinstance(self.ops[op_id], Scan) else op_id
 
     def limited(self, op_id: OpId, limit: int | None) -> OpId:
         if limit is None:
-            return self._readable(op_id)
+            return self.readable(op_id)
         selected = self._select_all(op_id)
         fragment = self.ops[selected]
         assert isinstance(fragment, Fragment)
@@ -270,7 +274,7 @@ class _Lowering:
         return selected
 
     def _select_all(self, op_id: OpId) -> OpId:
-        fragment = self._reading_all(op_id, self._new_id())
+        fragment = self._reading_all(op_id, self.new_id())
         self.ops[fragment.id] = fragment
         return fragment.id
 
@@ -279,7 +283,7 @@ class _Lowering:
         op = self.ops[op_id]
         row = self.row_of(op_id)
         assert row is not None, "only tables are read"
-        source = self._relation_of(op_id)
+        source = self.relation_of_op(op_id)
         query = Query(
             relation=self.relation_of.get(own_id, f"s{own_id}"),
             sql=f"SELECT * FROM {quoted(source)}",
@@ -302,15 +306,15 @@ class _Lowering:
         name: str,
         span: Span,
     ) -> OpId:
-        new_id = self._new_id()
+        new_id = self.new_id()
         path = f"{workflow}/{name}:io.{step}"
         self.ops[new_id] = Sink(new_id, step, config, source, path, span, workflow, None, Policy())
         return new_id
 
     def print_result(self, op_id: OpId, workflow: str, name: str | None, span: Span) -> OpId:
         config: dict[str, ConfigData] = {"title": f"{workflow}.{name}"} if name else {}
-        return self.sink("print", config, self._readable(op_id), workflow, name or "last", span)
+        return self.sink("print", config, self.readable(op_id), workflow, name or "last", span)
 
-    def _new_id(self) -> OpId:
+    def new_id(self) -> OpId:
         self.next_id += 1
         return self.next_id - 1

@@ -39,7 +39,12 @@ def unchanged_columns(step: Step, given: RowType) -> frozenset[str]:
     The output of a `filter` step is some of its input's rows, so it writes only columns that it adds.
     """
     signature, gives = step.call.signature, step.row
-    if gives is None or signature.output is None or signature.rows not in {"map", "filter"}:
+    if (
+        step.lookup is not None
+        or gives is None
+        or signature.output is None
+        or signature.rows not in {"map", "filter"}
+    ):
         return frozenset()
     if not signature.passthrough or signature.output_from_config:
         return frozenset()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, assert_never
 from heddle.core.record import record
 from heddle.core.types import RowType
 from heddle.diagnostics import Span
-from heddle.frontend.typed import ConfigData, Policy, StepCall
+from heddle.frontend.typed import ConfigData, LookupUse, Policy, StepCall
 
 if TYPE_CHECKING:
     from heddle.core.link import Link
@@ -115,7 +115,9 @@ class Step:
     `absent` are columns of `row` that nothing reads: they do not enter the step and are null behind it.
 
     With `members` it stands for several steps of one module that run in one call: `call` then is the first
-    one's, under a name for all of them.
+    one's, under a name for all of them. A `lookup` is called with values of columns; one that is joined has
+    their distinct tuples as its input, under the names of the values. `scan` gives the rows for all values,
+    which may take less than to look up many.
     """
 
     id: OpId
@@ -129,11 +131,23 @@ class Step:
     policy: Policy
     absent: tuple[str, ...] = ()
     members: tuple[Member, ...] = ()
+    lookup: LookupUse | None = None
+    scan: LookupScan | None = None
 
     @property
     def steps(self) -> tuple[Step, ...]:
         """The steps that it stands for; itself when it is one step."""
         return tuple(member.step for member in self.members) or (self,)
+
+
+@record(frozen=True, slots=True)
+class LookupScan:
+    """Reading the rows of all values. `columns` of what `step` gives hold each value, by its name. `usual`:
+    the program itself says to read all, so rows are looked up only where it is known that they are few."""
+
+    step: Step
+    columns: Mapping[str, str]
+    usual: bool
 
 
 @record(frozen=True, slots=True)
@@ -229,6 +243,15 @@ def inputs_of(op: Op) -> tuple[OpId, ...]:
             assert_never(op)
 
 
+def statement_of(call: StepCall) -> str | None:
+    """The statement of a call that asks a database; None where the program does not say it in plain text."""
+    if not call.signature.sql:
+        return None
+    fields = (field.name for field in call.signature.config if field.type.kind == "statement")
+    text = next((call.config.get(name) for name in fields), None)
+    return text if isinstance(text, str) else None
+
+
 def label_of(op: Op) -> str:
     """A short name for people."""
     match op:
@@ -242,8 +265,8 @@ def label_of(op: Op) -> str:
             return "query" if len(queries) == 1 else f"{len(queries)} queries"
         case Step(members=members) if members:
             return f"{len(members)} steps in one call"
-        case Step(call=call):
-            return f"step {call.callee}"
+        case Step(call=call, lookup=lookup):
+            return f"{'lookup' if lookup is not None else 'step'} {call.callee}"
         case Sink(step=step):
             return f"io.{step}"
         case _:

@@ -110,7 +110,7 @@ class Pushing(ABC, Generic[M]):
     def open_step(self, op_id: OpId) -> Step | None:
         """The step with this id if something may pass it."""
         step = self.ops[op_id]
-        if not isinstance(step, Step) or step.input is None:
+        if not isinstance(step, Step) or step.input is None or step.lookup is not None:
             return None
         if not streams_to_one(op_id, self.plan, self.readers):
             return None

@@ -48,76 +48,75 @@ class Caller:
     def call(self, rows: pa.Table | None, number: int, failed: StepFailure | None = None) -> CallResult:
         """`number` counts the step's calls in the run; `failed` is its first attempt, if that was made
         elsewhere. Raises `FailedCall` or `Cancelled`."""
-        policy = self._op.policy
         attempt = 1
         while True:
             try:
                 if failed is not None and attempt == 1:
                     raise failed
-                return self._attempt(rows, self.context(number, attempt))
+                return attempt_call(self._session, rows, self.context(number, attempt))
             except StepFailure as failure:
                 if self._stop.cancelled:
                     raise Cancelled("the run was cancelled") from failure
-                if attempt >= (policy.attempts or 1) or not self._may_retry(failure):
+                if not may_retry(self._op, failure, attempt):
                     raise FailedCall(failure, attempt) from failure
-                self._wait(failure, attempt)
+                wait_to_retry(self._op, failure, attempt, self._env, self._stop)
             attempt += 1
 
     def context(self, number: int, attempt: int) -> CallContext:
         return call_context(self._op, number, attempt, self._env, self._stop)
 
-    def _attempt(self, rows: pa.Table | None, context: CallContext) -> CallResult:
-        timeout_s = self._op.policy.timeout_s
-        if timeout_s is None or self._session.keeps_deadlines:
-            return self._session.invoke(rows, context)
-        answers: queue.SimpleQueue[CallResult | StepFailure] = queue.SimpleQueue()
 
-        def run() -> None:
-            try:
-                answers.put(self._session.invoke(rows, context))
-            except StepFailure as failure:
-                answers.put(failure)
+def attempt_call(session: StepSession, rows: pa.Table | None, context: CallContext) -> CallResult:
+    """One call, given up when its deadline has passed. Raises `StepFailure`."""
+    timeout_s = context.deadline_s
+    if timeout_s is None or session.keeps_deadlines:
+        return session.invoke(rows, context)
+    answers: queue.SimpleQueue[CallResult | StepFailure] = queue.SimpleQueue()
 
-        threading.Thread(target=run, name="heddle-call", daemon=True).start()
+    def run() -> None:
         try:
-            answer = answers.get(timeout=timeout_s)
-        except queue.Empty:
-            raise StepFailure(f"no answer within {timeout_s:g} s", "Timeout", "", transient=True) from None
-        if isinstance(answer, StepFailure):
-            raise answer
-        return answer
+            answers.put(session.invoke(rows, context))
+        except StepFailure as failure:
+            answers.put(failure)
 
-    def _may_retry(self, failure: StepFailure) -> bool:
-        policy = self._op.policy
-        if policy.on and failure.error_type not in policy.on:
-            return False
-        return failure.error_type != "Timeout" or may_repeat(self._op.call.signature, policy)
+    threading.Thread(target=run, name="heddle-call", daemon=True).start()
+    try:
+        answer = answers.get(timeout=timeout_s)
+    except queue.Empty:
+        raise StepFailure(f"no answer within {timeout_s:g} s", "Timeout", "", transient=True) from None
+    if isinstance(answer, StepFailure):
+        raise answer
+    return answer
 
-    def _wait(self, failure: StepFailure, attempt: int) -> None:
-        wait_s = backoff_s(self._op.policy, attempt, self._env.chance.random())
-        message = self._env.masked(failure.message)
-        self._env.listener(
-            StepRetried(
-                self._env.run_id,
-                self._op.path,
-                attempt,
-                wait_s,
-                failure.error_type,
-                message,
-            )
-        )
-        if self._stop.wait(wait_s):
-            raise Cancelled("the run was cancelled")
+
+def may_retry(op: Step, failure: StepFailure, attempt: int) -> bool:
+    """Whether the policy gives a step that has failed one more attempt."""
+    policy = op.policy
+    if attempt >= (policy.attempts or 1) or (policy.on and failure.error_type not in policy.on):
+        return False
+    return failure.error_type != "Timeout" or may_repeat(op.call.signature, policy)
+
+
+def wait_to_retry(
+    op: Step, failure: StepFailure, attempt: int, env: RunEnvironment, stop: CancelToken
+) -> None:
+    """Tell of the next attempt and wait as long as the policy says. Raises `Cancelled`."""
+    wait_s = backoff_s(op.policy, attempt, env.chance.random())
+    message = env.masked(failure.message)
+    env.listener(StepRetried(env.run_id, op.path, attempt, wait_s, failure.error_type, message))
+    if stop.wait(wait_s):
+        raise Cancelled("the run was cancelled")
 
 
 def call_context(op: Step, number: int, attempt: int, env: RunEnvironment, stop: CancelToken) -> CallContext:
-    """`number` counts the step's calls in the run."""
+    """`number` counts the step's calls in the run, or in its turn."""
+    turn = f"{env.turn}/" if env.turn else ""
     return CallContext(
         run_id=env.run_id,
         workflow=op.workflow,
         step=op.call.callee,
         attempt=attempt,
-        idempotency_key=f"{env.run_id}/{op.path}/{number}",
+        idempotency_key=f"{env.run_id}/{op.path}/{turn}{number}",
         deadline_s=op.policy.timeout_s,
         cancelled=lambda: stop.cancelled,
         on_cancel=stop.on_cancel,

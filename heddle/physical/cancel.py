@@ -1,9 +1,11 @@
-"""Cancellation: one token per run, which wakes everything that waits."""
+"""Cancellation: one token per run, which wakes everything that waits; and its milder form for a run in turns,
+which ends after the turn under way."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 
 class CancelToken:
@@ -44,3 +46,36 @@ class CancelToken:
                 self._wakers.pop(key, None)
 
         return forget
+
+
+class EndSwitch:
+    """Asks a run in turns to end after the turn under way; other runs do not listen. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._wake: Callable[[], None] | None = None
+        self._asked = False
+
+    @property
+    def asked(self) -> bool:
+        return self._asked
+
+    def ask(self) -> bool:
+        """Whether the run will end by itself; one that does not listen must be cancelled."""
+        with self._lock:
+            if self._wake is None:
+                return False
+            self._asked = True
+            self._wake()
+            return True
+
+    @contextmanager
+    def heard(self, wake: Callable[[], None]) -> Iterator[None]:
+        """While a run listens; `wake` is called when it is asked."""
+        with self._lock:
+            self._wake = wake
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._wake = None

@@ -7,9 +7,12 @@ the executor's clock, sizes bytes of Arrow data.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from heddle.core.record import record
+
+if TYPE_CHECKING:
+    from heddle.core.config import ConfigValue
 
 RunStatus = Literal["succeeded", "handled", "failed", "cancelled"]
 StageStatus = Literal["succeeded", "failed", "skipped", "cancelled"]
@@ -17,11 +20,14 @@ StageStatus = Literal["succeeded", "failed", "skipped", "cancelled"]
 
 @record(frozen=True, slots=True)
 class RunStarted:
+    """`in_turns`: it reads streams, and its stages are told of once for all turns."""
+
     run_id: str
     program: str
     workflows: tuple[str, ...]
     stage_count: int
     at: float
+    in_turns: bool = False
 
 
 @record(frozen=True, slots=True)
@@ -136,6 +142,15 @@ class StageLogged:
 
 
 @record(frozen=True, slots=True)
+class StatementAsked:
+    """The statement that a database is asked; its parameters are still names."""
+
+    run_id: str
+    stage: str
+    statement: str
+
+
+@record(frozen=True, slots=True)
 class CallProgress:
     """How far a call of a step is, as the step says; `rows_total` is None when it does not know."""
 
@@ -197,8 +212,24 @@ class PluginLine:
 
 
 @record(frozen=True, slots=True)
+class TurnFinished:
+    """A turn that had rows, or records to reject, was processed and committed. `rows` were read from streams
+    in `duration_s`, the reading not counted. `positions` is how far the streams count as read, by stage;
+    `lags` how many rows wait there, None for a stream that does not know."""
+
+    run_id: str
+    turn: int
+    rows: int
+    duration_s: float
+    positions: Mapping[str, Mapping[str, ConfigValue]]
+    lags: Mapping[str, int | None]
+    at: float
+
+
+@record(frozen=True, slots=True)
 class RunFinished:
-    """`rows` went into sinks and final steps; `bytes_scanned` is what all stages read from files."""
+    """`rows` went into sinks and final steps; `bytes_scanned` is what all stages read from files. `turns` are
+    those that had rows, None for a run that reads no streams."""
 
     run_id: str
     status: RunStatus
@@ -206,6 +237,7 @@ class RunFinished:
     rows: int
     message: str | None = None
     bytes_scanned: int = 0
+    turns: int | None = None
 
 
 Event: TypeAlias = (
@@ -220,12 +252,14 @@ Event: TypeAlias = (
     | OutputWritten
     | RunWarning
     | StageLogged
+    | StatementAsked
     | CallProgress
     | StageMetric
     | StageCallsMerged
     | PluginReady
     | PluginEnded
     | PluginLine
+    | TurnFinished
     | RunFinished
 )
 Listener: TypeAlias = Callable[[Event], None]

@@ -1,34 +1,29 @@
 """A run: the workflows' plan, then the handlers' plans, then commit or abort.
 
-Sinks are committed only when the run has succeeded or all its failures were handled, so a reader of
-its files sees all of a run or nothing.
+What was written is committed only when the run has succeeded or all its failures were handled, so a reader
+of its files sees all of a run or nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import field
+from dataclasses import replace
+from typing import TypeAlias
 
 from heddle.core.record import record
 from heddle.errors import StageError
 from heddle.frontend.typed import TypedProgram
-from heddle.logical.plan import LogicalPlan, OpId, Sink
+from heddle.logical.plan import LogicalPlan
+from heddle.physical.commits import Commits
 from heddle.physical.engines import Engines
 from heddle.physical.environment import RunEnvironment
-from heddle.physical.events import (
-    HandlerRan,
-    OutputWritten,
-    RunFinished,
-    RunStarted,
-    RunStatus,
-)
+from heddle.physical.events import HandlerRan, RunFinished, RunStarted, RunStatus
+from heddle.physical.failures import StageFailed
 from heddle.physical.frames import FrameStore
 from heddle.physical.plan_run import PlanResult, PlanRun
 from heddle.physical.tasks import cut
 from heddle.physical.traps import Caught, Traps
-from heddle.std.sinks import Sink as OpenSink
-from heddle.std.sinks import SinkError
 
 FRAMES_SHARE = 0.25
 """Of the memory budget. What the engines get stands in `engines.py`."""
@@ -36,21 +31,38 @@ FRAMES_SHARE = 0.25
 
 @record(frozen=True, slots=True)
 class RunOutcome:
-    """`rows` went into sinks and final steps; `error` is set when the run failed."""
+    """`rows` went into sinks and final steps; `error` is set when the run failed. `turns` are those that had
+    rows, None for a run that reads no streams."""
 
     status: RunStatus
     rows: int
     bytes_scanned: int
     error: StageError | None = None
+    turns: int | None = None
+
+
+Executor: TypeAlias = Callable[
+    [TypedProgram, LogicalPlan, RunEnvironment, Mapping[str, LogicalPlan]], RunOutcome
+]
 
 
 @record(slots=True, eq=False)
 class _Open:
-    """Sinks written so far, in commit order, and what was counted."""
+    """What the workflows and the handlers have written so far, and what was counted."""
 
-    sinks: list[tuple[Sink, OpenSink]] = field(default_factory=list)
+    written: Commits
+    handled: Commits
     rows: int = 0
     bytes_scanned: int = 0
+
+    def take(self, result: PlanResult, into: Commits) -> None:
+        into.waiting += result.written.values()
+        self.rows += result.rows
+        self.bytes_scanned += result.bytes_scanned
+
+    def abort(self) -> None:
+        self.written.abort()
+        self.handled.abort()
 
 
 def execute(
@@ -65,35 +77,74 @@ def execute(
     workflows = tuple(program.workflows)
     env.listener(RunStarted(env.run_id, program.source.path, workflows, len(physical.tasks), started_at))
     frames = FrameStore(env.scratch, int(env.memory_bytes * FRAMES_SHARE))
-    opened = _Open()
     traps = Traps(program, env)
     with closing(Engines(env, plan)) as engines:
         result = PlanRun(physical, env, engines, frames, traps, shares=True).run()
-    _take(opened, result)
-    error = traps.fatal.error if traps.fatal else None
-    interrupted = result.interrupted
-    handled = bool(traps.caught)
-    if error is None and not interrupted:
-        error, interrupted = _run_handlers(program, traps, env, frames, opened, handlers)
-    if error is None and not interrupted:
-        error = _commit(opened, env)
-    else:
-        _abort(opened)
-    status: RunStatus = (
-        "cancelled" if interrupted else "failed" if error else "handled" if handled else "succeeded"
-    )
-    duration_s = env.clock.monotonic() - started_at
+    outcome = settle(program, result, traps, env, frames, handlers)
     env.listener(
         RunFinished(
             env.run_id,
-            status,
-            duration_s,
-            opened.rows,
-            error.message if error else None,
-            opened.bytes_scanned,
+            outcome.status,
+            env.clock.monotonic() - started_at,
+            outcome.rows,
+            outcome.error.message if outcome.error else None,
+            outcome.bytes_scanned,
         )
     )
+    return outcome
+
+
+def settle(
+    program: TypedProgram,
+    result: PlanResult,
+    traps: Traps,
+    env: RunEnvironment,
+    frames: FrameStore,
+    handlers: Mapping[str, LogicalPlan],
+) -> RunOutcome:
+    """What follows when the tasks of the workflows have ended: the handlers of what failed in them, and the
+    commit of what both wrote, or its undoing."""
+    opened = _Open(Commits(env, frames), Commits(env, frames))
+    opened.take(result, opened.written)
+    error = traps.fatal.error if traps.fatal else None
+    interrupted = result.interrupted
+    if error is None and not interrupted:
+        error, interrupted = _run_handlers(program, traps, env, frames, opened, handlers)
+    if error is None and not interrupted:
+        error, interrupted = _commit(program, traps, env, frames, opened, handlers)
+    opened.abort()
+    status: RunStatus = (
+        "cancelled" if interrupted else "failed" if error else "handled" if traps.caught else "succeeded"
+    )
     return RunOutcome(status, opened.rows, opened.bytes_scanned, error)
+
+
+def _commit(
+    program: TypedProgram,
+    traps: Traps,
+    env: RunEnvironment,
+    frames: FrameStore,
+    opened: _Open,
+    plans: Mapping[str, LogicalPlan],
+) -> tuple[StageError | None, bool]:
+    """First what the workflows wrote, then what the handlers did. When a commit fails into a handler, the
+    handlers run again, on all error rows there are."""
+    late: list[StageFailed] = []
+
+    def catch(failure: StageFailed) -> bool:
+        late.append(failure)
+        return traps.catch(failure)
+
+    error = opened.written.commit(catch)
+    if error is None and late:
+        opened.handled.abort()
+        error, interrupted = _run_handlers(program, traps, env, frames, opened, plans)
+        if interrupted:
+            return None, True
+    if error is None:
+        opened.handled.done += opened.written.done
+        error = opened.handled.commit(lambda failure: False)
+    return error, False
 
 
 def _run_handlers(
@@ -105,18 +156,17 @@ def _run_handlers(
     plans: Mapping[str, LogicalPlan],
 ) -> tuple[StageError | None, bool]:
     """Each handler once; what fails in one goes to the workflow's trap, once, and never back to itself."""
-    waiting = dict(traps.caught)
+    waiting = {name: replace(c, batches=list(c.batches)) for name, c in traps.caught.items()}
     ran: set[str] = set()
     while waiting:
         name, caught = waiting.popitem()
         ran.add(name)
         inner = Traps(program, env, _fallback(program, name, caught, ran))
         result = _run_handler(plans[name], caught, env, frames, inner)
+        opened.take(result, opened.handled)
         if result.interrupted:
-            _take(opened, result)
             return None, True
         succeeded = inner.fatal is None and not inner.caught
-        _take(opened, result)
         for stage in sorted(caught.stages):
             env.listener(HandlerRan(env.run_id, name, stage, caught.rows, succeeded))
         if inner.fatal is not None:
@@ -149,33 +199,3 @@ def _run_handler(
             return PlanRun(cut(plan), env, engines, frames, traps, error_frame).run()
     finally:
         frames.free(error_frame)
-
-
-def _take(opened: _Open, result: PlanResult) -> None:
-    opened.sinks += result.sinks.values()
-    opened.rows += result.rows
-    opened.bytes_scanned += result.bytes_scanned
-
-
-def _commit(opened: _Open, env: RunEnvironment) -> StageError | None:
-    committed: set[OpId] = set()
-    for op, sink in opened.sinks:
-        try:
-            target = sink.commit()
-        except SinkError as error:
-            _abort(_Open([(o, s) for o, s in opened.sinks if o.id not in committed]))
-            return StageError(
-                error.message,
-                stage=op.path,
-                step=f"io.{op.step}",
-                error_type=error.error_type,
-                help=error.help,
-            )
-        committed.add(op.id)
-        env.listener(OutputWritten(env.run_id, op.path, target.target, target.rows))
-    return None
-
-
-def _abort(opened: _Open) -> None:
-    for _, sink in opened.sinks:
-        sink.abort()

@@ -27,6 +27,18 @@ class StageFailed(Exception):
         self.rows = rows
 
 
+def disk_error(op: Op, error: OSError) -> StageError:
+    """The failure of a stage whose rows cannot be kept."""
+    message = f"a result does not fit on disk: {error.strerror or error}"
+    return StageError(
+        message,
+        stage=op.path,
+        step=op.path,
+        error_type="DiskFull",
+        help="free space, set TMPDIR to a larger disk, or give the run more memory with --memory",
+    )
+
+
 @record(frozen=True, slots=True)
 class Origin:
     """Where and when error rows come from."""
@@ -38,7 +50,7 @@ class Origin:
 
 def error_batch(error: StageError, rows: pa.Table | None, origin: Origin) -> pa.RecordBatch:
     """One error row for each input row, or a single one when there were none."""
-    from heddle.std.json_text import to_json
+    from heddle.core.json_text import to_json
 
     count = 1 if rows is None or rows.num_rows == 0 else rows.num_rows
     has_rows = rows is not None and rows.num_rows > 0

@@ -1,26 +1,31 @@
 """One physical plan, executed: tasks run as soon as their frames are there, a few at a time.
 
 A task that fails into a handler takes down what depends on it and nothing else; a failure without a
-handler stops the whole plan. Sinks are left written but uncommitted for the caller to commit or abort.
+handler stops the whole plan. What sinks and writers took is left for the caller to commit or abort.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable, Mapping
 from dataclasses import field
-from typing import TYPE_CHECKING, Final, assert_never
+from typing import TYPE_CHECKING, Final, TypeAlias, assert_never
+
+import pyarrow as pa
 
 from heddle.core.deep_stack import deep_thread
 from heddle.core.record import record
-from heddle.errors import Cancelled, StageError
+from heddle.errors import Cancelled
+from heddle.frontend.typed import LookupUse
 from heddle.logical.plan import ErrorRows, Fragment, Op, OpId, Scan, Sink, Step, Values
 from heddle.physical.batches import Batches, at_least_one
 from heddle.physical.cancel import CancelToken
+from heddle.physical.commits import Uncommitted, Written, stage_failed
 from heddle.physical.engines import Engines
 from heddle.physical.environment import RunEnvironment
 from heddle.physical.events import StageFinished
-from heddle.physical.failures import StageFailed
+from heddle.physical.failures import StageFailed, disk_error
 from heddle.physical.frames import Frame, FrameStore
 from heddle.physical.inputs import FileBinding, FragmentInput
 from heddle.physical.metering import Meter, Work
@@ -34,18 +39,23 @@ from heddle.std.sinks import SinkError, open_sink
 if TYPE_CHECKING:
     from heddle.physical.kept_frames import KeptFrames
 
+Source: TypeAlias = Callable[[CancelToken, Work], Batches]
+"""The rows of a stream, at least one batch; the token ends the reading."""
+
 ABANDON_AFTER_S: Final = 0.4
 """How long a cancelled run waits for its tasks before it leaves them behind."""
 
 
 @record(slots=True, eq=False)
 class PlanResult:
-    """`sinks` wait for commit, in program order; `interrupted` when the user cancelled."""
+    """`written` waits for commit, in program order; `interrupted` when the user cancelled. `frames` are left:
+    those that were held, and what a failed task has not read."""
 
-    sinks: dict[OpId, tuple[Sink, OpenSink]] = field(default_factory=dict)
+    written: dict[OpId, Written] = field(default_factory=dict)
     rows: int = 0
     bytes_scanned: int = 0
     interrupted: bool = False
+    frames: Mapping[OpId, Frame] = field(default_factory=dict)
 
 
 class PlanRun:
@@ -60,9 +70,15 @@ class PlanRun:
         traps: Traps,
         error_frame: Frame | None = None,
         *,
+        given: Mapping[OpId, Frame] | None = None,
+        sources: Mapping[OpId, Source] | None = None,
+        fed: frozenset[OpId] = frozenset(),
         shares: bool = False,
     ) -> None:
-        """With `shares` it takes frames that other runs compute or have left, and gives them its own."""
+        """`given` are frames that no task of the plan makes, `sources` give the rows of streams that are read
+        meanwhile. Frames of `fed` operators hold rows that count as read when their turn ends, so a handler
+        gets them when a task that reads them fails. With `shares` it takes frames that other runs compute or
+        have left, and gives them its own."""
         self._physical = physical
         self._plan = physical.logical
         self._env = env
@@ -70,17 +86,20 @@ class PlanRun:
         self._store = frames
         self._traps = traps
         self._error_frame = error_frame
+        self._given = given or {}
+        self._sources = sources or {}
+        self._fed = fed
         self._shares = shares
         self._stop = CancelToken()
         self._changed = threading.Condition()
         self._result = PlanResult()
         self._works: list[Work] = []
-        self._writing: dict[OpId, OpenSink] = {}
+        self._writing: dict[OpId, Uncommitted] = {}
         self._cancelled_at: float | None = None
         self._defect: BaseException | None = None
 
     def run(self) -> PlanResult:
-        self._queue = TaskQueue(self._physical, self._store, self._changed, self._kept_frames())
+        self._queue = TaskQueue(self._physical, self._store, self._changed, self._kept_frames(), self._given)
         forget = self._env.cancel.on_cancel(self._cancel)
         try:
             self._run_tasks()
@@ -91,8 +110,9 @@ class PlanRun:
             raise self._defect
         self._result.interrupted = self._env.cancel.cancelled
         self._result.bytes_scanned = sum(work.bytes_scanned for work in self._works)
-        done = self._result.sinks
-        self._result.sinks = {i: done[i] for i in self._plan.roots if i in done}
+        self._result.frames = self._queue.left
+        done = self._result.written
+        self._result.written = {i: done[i] for i in self._plan.roots if i in done}
         return self._result
 
     def _kept_frames(self) -> KeptFrames | None:
@@ -185,6 +205,8 @@ class PlanRun:
         try:
             if isinstance(op, Sink):
                 self._run_sink(op)
+            elif isinstance(op, Step) and op.call.signature.writer:
+                self._run_writer(op)
             elif op.id in self._plan.spooled:
                 self._queue.keep(op.id, self._collect(op))
             else:
@@ -193,17 +215,33 @@ class PlanRun:
             self._queue.lose(op.id)
         except StageFailed as failure:
             self._queue.lose(op.id)
-            if not self._traps.catch(failure):
+            if not all(map(self._traps.catch, self._with_rows(task, failure))):
                 self._stop.cancel()
         finally:
             self._queue.release(task)
+
+    def _with_rows(self, task: Task, failure: StageFailed) -> list[StageFailed]:
+        """In a turn, the failure once for each frame whose rows nothing has come of, where it does not tell
+        them itself: a query's does not, and a lookup's has keys."""
+        op = failure.op
+        keys_only = isinstance(op, Step) and op.lookup is not None and op.lookup.joined
+        if not self._env.keeps_input or (failure.rows is not None and not keys_only):
+            return [failure]
+        frames = [self._queue.frame(op_id) for op_id in sorted(task.needs & self._fed)]
+        if self._error_frame is not None:
+            frames.append(self._error_frame)
+        if not frames:
+            return [failure]
+        tables = [pa.Table.from_batches(frame.batches, frame.schema) for frame in frames]
+        some = [rows for rows in tables if rows.num_rows] or tables[:1]
+        return [StageFailed(op, failure.error, rows) for rows in some]
 
     def _collect(self, op: Op) -> Frame:
         batches = self._stream(op)
         try:
             return self._store.collect(batches)
         except OSError as error:
-            raise StageFailed(op, _disk_error(op, error)) from error
+            raise StageFailed(op, disk_error(op, error)) from error
         finally:
             batches.close()
 
@@ -219,10 +257,9 @@ class PlanRun:
         try:
             for batch in batches:
                 if sink is None:
-                    config = self._env.resolver.config(op)
+                    config = self._env.sink_config(op)
                     sink = open_sink(op.step, config, self._env.base, batch.schema, self._env.streams)
-                    with self._changed:
-                        self._writing[op.id] = sink
+                    self._is_writing(op.id, sink)
                 with work.here():
                     sink.write(batch)
                 meter.count(batch)
@@ -234,16 +271,51 @@ class PlanRun:
                 sink.abort()
             meter.finish("cancelled" if isinstance(error, Cancelled) else "failed", str(error))
             if isinstance(error, SinkError):
-                raise StageFailed(op, _sink_error(op, error, self._env)) from error
+                raise stage_failed(op, error, self._env) from error
             raise
         finally:
             with self._changed:
                 self._writing.pop(op.id, None)
             batches.close()
         meter.finish("succeeded")
-        self._count(meter.rows)
+        self._wrote(Written(op, sink), meter.rows)
+
+    def _run_writer(self, op: Step) -> None:
+        from heddle.physical.writers import write_rows
+
+        assert op.input is not None, "a writer has an input"
+        work = Work()
+        meter = Meter(op, self._env, work)
+        batches = self._read(op.input)
+
+        def opened(sink: Uncommitted) -> None:
+            self._is_writing(op.id, sink)
+
+        try:
+            written = write_rows(
+                op, batches, self._env, self._stop, self._traps, self._store, meter, work, opened
+            )
+        except (StageFailed, Cancelled) as error:
+            meter.finish("cancelled" if isinstance(error, Cancelled) else "failed", str(error))
+            raise
+        except OSError as error:
+            meter.finish("failed", str(error))
+            raise StageFailed(op, disk_error(op, error)) from error
+        finally:
+            with self._changed:
+                self._writing.pop(op.id, None)
+            batches.close()
+        meter.finish("succeeded")
+        self._wrote(written, meter.rows)
+
+    def _is_writing(self, op_id: OpId, sink: Uncommitted) -> None:
         with self._changed:
-            self._result.sinks[op.id] = (op, sink)
+            self._writing[op_id] = sink
+
+    def _wrote(self, written: Written, rows: int) -> None:
+        self._count(rows)
+        with self._changed:
+            self._result.written[written.op.id] = written
 
     def _count(self, rows: int) -> None:
         with self._changed:
@@ -278,6 +350,14 @@ class PlanRun:
                 batches = stream_fused(
                     op, self._read(below_id), self._env, self._stop, self._traps.reject, work
                 )
+            case Step(lookup=LookupUse(), input=int(below_id)):
+                from heddle.physical.lookups import stream_lookup
+
+                batches = stream_lookup(
+                    op, self._read(below_id), self._env, self._stop, self._traps.reject, work
+                )
+            case Step() if op.id in self._sources:
+                batches = self._sources[op.id](self._stop, work)
             case Step():
                 from heddle.physical.steps import stream_step
 
@@ -318,24 +398,3 @@ class PlanRun:
 def _frame_batches(frame: Frame) -> Batches:
     for batches in frame.partitions(1):
         yield from batches
-
-
-def _disk_error(op: Op, error: OSError) -> StageError:
-    message = f"a result does not fit on disk: {error.strerror or error}"
-    return StageError(
-        message,
-        stage=op.path,
-        step=op.path,
-        error_type="DiskFull",
-        help="free space, set TMPDIR to a larger disk, or give the run more memory with --memory",
-    )
-
-
-def _sink_error(op: Sink, error: SinkError, env: RunEnvironment) -> StageError:
-    return StageError(
-        env.masked(error.message),
-        stage=op.path,
-        step=f"io.{op.step}",
-        error_type=error.error_type,
-        help=error.help,
-    )

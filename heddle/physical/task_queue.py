@@ -8,6 +8,7 @@ would have made the frame is dropped, with all that only it needs.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from threading import Condition
 from typing import TYPE_CHECKING
 
@@ -23,18 +24,30 @@ class TaskQueue:
     """Thread-safe by `changed`, which is notified when there may be something to start."""
 
     def __init__(
-        self, physical: PhysicalPlan, store: FrameStore, changed: Condition, kept: KeptFrames | None
+        self,
+        physical: PhysicalPlan,
+        store: FrameStore,
+        changed: Condition,
+        kept: KeptFrames | None,
+        given: Mapping[OpId, Frame],
     ) -> None:
+        """`given` are frames that are there from the start."""
         self._roots = frozenset(physical.logical.roots)
         self._waiting = deque(physical.tasks)
         self._readers_left = dict(physical.frame_readers)
         self._store = store
         self._changed = changed
         self._kept = kept
-        self._frames: dict[OpId, Frame] = {}
+        self._frames: dict[OpId, Frame] = dict(given)
         self._lost: set[OpId] = set()
         self._follows = False
         self._stirred = False
+
+    @property
+    def left(self) -> Mapping[OpId, Frame]:
+        """Frames that were not freed."""
+        with self._changed:
+            return dict(self._frames)
 
     @property
     def empty(self) -> bool:

@@ -44,6 +44,38 @@ def cut(plan: LogicalPlan) -> PhysicalPlan:
     return PhysicalPlan(plan, tasks, readers)
 
 
+@record(frozen=True, slots=True)
+class TurnParts:
+    """The tasks of a plan that reads streams. `still` runs once; what it makes for the turns is `held`. Each
+    turn is given these frames. `fed` are the operators that depend on a stream."""
+
+    still: PhysicalPlan
+    turn: PhysicalPlan
+    held: frozenset[OpId]
+    fed: frozenset[OpId]
+
+
+def in_one_part(physical: PhysicalPlan) -> TurnParts:
+    """For a run of one turn."""
+    return TurnParts(_part(physical, (), frozenset()), physical, frozenset(), frozenset())
+
+
+def in_parts(physical: PhysicalPlan, streams: frozenset[OpId], fed: frozenset[OpId]) -> TurnParts:
+    """The turns are given frames of the `streams` as well. Other streams stand in the tasks."""
+    still = tuple(task for task in physical.tasks if task.op not in fed)
+    turn = tuple(task for task in physical.tasks if task.op in fed - streams)
+    given = frozenset(op_id for task in turn for op_id in task.needs if op_id not in fed) | streams
+    return TurnParts(_part(physical, still, given), _part(physical, turn, given), given - streams, fed)
+
+
+def _part(physical: PhysicalPlan, tasks: tuple[Task, ...], given: frozenset[OpId]) -> PhysicalPlan:
+    """Some tasks of a plan. The frames that are handed from one part to another have a reader more than tasks
+    that read them, so that no task frees them."""
+    counts = {op_id: sum(op_id in task.needs for task in tasks) for op_id in physical.frame_readers}
+    readers = {op_id: count + (op_id in given) for op_id, count in counts.items()}
+    return PhysicalPlan(physical.logical, tasks, readers)
+
+
 def _spool(plan: LogicalPlan) -> LogicalPlan:
     readers = plan.readers()
     spooled = {i for i in plan.spooled if isinstance(plan.ops.get(i), Fragment | Step)}

@@ -53,6 +53,12 @@ class Traps:
         self._lock = threading.Lock()
         self.caught: dict[str, Caught] = {}
         self.fatal: StageFailed | None = None
+        self.failures: list[StageFailed] = []
+        """Those that a handler gets."""
+
+    def has_handler(self, op: Op) -> bool:
+        """Whether a failure of the stage goes to a handler."""
+        return self._handler(op) is not None
 
     def catch(self, failure: StageFailed) -> bool:
         """Take a stage's failure; tells whether a handler will get it."""
@@ -61,6 +67,8 @@ class Traps:
             with self._lock:
                 self.fatal = self.fatal or failure
             return False
+        with self._lock:
+            self.failures.append(failure)
         self._keep(handler, failure.op, failure.error, failure.rows)
         return True
 

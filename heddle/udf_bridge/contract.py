@@ -114,7 +114,11 @@ class Contract:
         """Rows of a step without input."""
         declared = self._declared(returned)
         self._no_undeclared(returned, ())
-        return self._arranged(self._null_checked(declared))
+        rows = self._arranged(self._null_checked(declared))
+        for wanted in self.output or ():
+            if not wanted.nullable and rows.column(wanted.name).null_count:
+                raise StepContractError(f"`{self.step}` returned a null in `{wanted.name}`, which has none")
+        return rows
 
     def no_rows(self) -> pa.RecordBatch:
         """What a step without input gives when it yielded nothing."""

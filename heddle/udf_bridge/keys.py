@@ -66,7 +66,7 @@ def binding_key(binding: StepBinding) -> BindingKey:
         binding.base,
         binding.link,
         _json(binding.parameters),
-        binding.output if is_source else None,
+        (binding.columns if binding.output is None else binding.output) if is_source else None,
     )
 
 

@@ -47,7 +47,8 @@ class Batching:
 class StepBinding:
     """Everything that makes a step callable. `base` is the program's folder, for relative paths; without
     `batching` its calls are never merged with those of others, without `link` it stands in no chain.
-    `parameters` are the run's values of parameters in its statements."""
+    `parameters` are the run's values of parameters in its statements. `columns` are what a source is wanted
+    to give where `output` is not known (see `wanted_columns`)."""
 
     path: str
     module: ModuleSignature
@@ -59,6 +60,7 @@ class StepBinding:
     batching: Batching | None = None
     link: Link | None = None
     parameters: Mapping[str, ConfigValue] = field(default_factory=dict)
+    columns: pa.Schema | None = None
 
 
 OnCancel: TypeAlias = Callable[[Callable[[], None]], Callable[[], None]]

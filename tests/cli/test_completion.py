@@ -41,7 +41,7 @@ def test_verbs_options_and_profiles(tmp_path: Path) -> None:
         "[profile.test.params]\n[profile.real.params]\n[profile.tiny.params]\n"
     )
     assert complete("heddle ch", tmp_path) == ["check"]
-    assert complete("heddle run --no", tmp_path) == ["--no-optimize"]
+    assert complete("heddle run --no", tmp_path) == ["--no-optimize", "--no-pushdown"]
     assert complete("heddle run --profile t", tmp_path) == ["test", "tiny"]
 
 

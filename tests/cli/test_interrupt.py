@@ -34,6 +34,31 @@ def work():
     threading.Event().wait()
 interrupt.run_interruptibly(work, lambda: print("asked", end={end!r}, flush={flush}))
 """
+ELSEWHERE = """\
+import signal, threading
+from heddle.cli.interrupt import run_interruptibly
+stop = threading.Event()
+def work():
+    print("working", flush=True)
+    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+    stop.wait()
+    return "cleaned up"
+print(run_interruptibly(work, stop.set), flush=True)
+"""
+ENDING = """\
+import threading
+from heddle.cli.interrupt import run_interruptibly
+stop = threading.Event()
+def work():
+    print("working", flush=True)
+    stop.wait()
+    return "ended"
+def end(number):
+    print(number, flush=True)
+    stop.set()
+    return True
+print(run_interruptibly(work, lambda: print("asked"), end=end), flush=True)
+"""
 
 
 @contextmanager
@@ -75,6 +100,21 @@ def test_the_second_signal_leaves_at_once() -> None:
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=LEAVES_WITHIN_S)
     assert process.returncode == 130
+
+
+def test_a_signal_that_another_thread_got_counts() -> None:
+    with working(ELSEWHERE) as process:
+        out, _ = process.communicate(timeout=LEAVES_WITHIN_S)
+    assert (out, process.returncode) == ("cleaned up\n", 0)
+
+
+def test_work_that_can_end_by_itself_does() -> None:
+    with working(ENDING) as process:
+        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=LEAVES_WITHIN_S)
+    assert out == f"{signal.SIGTERM}\nended\n"
+    assert err.startswith("ending after the turn under way")
 
 
 def test_result_and_error_come_through() -> None:

@@ -23,6 +23,7 @@ from heddle.physical.events import (
     StageProgress,
     StageStarted,
     StepRetried,
+    TurnFinished,
 )
 
 SECRET = "correct horse"
@@ -51,6 +52,33 @@ def printed(progress: PlainLines | JsonLines, capsys: pytest.CaptureFixture[str]
     out, err = capsys.readouterr()
     assert out == ""
     return err.splitlines()
+
+
+def turn(number: int, rows: int, lag: int | None, at: float) -> TurnFinished:
+    return TurnFinished("r1", number, rows, 0.02, {"W/1": {"offset": 7}}, {"W/1": lag}, at)
+
+
+def test_turns_are_told_of_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = PlainLines(mask, color=False)
+    progress.listener(RunStarted("r1", "orders.he", ("Orders",), 2, 0.0, in_turns=True))
+    for event in (turn(1, 10, 5, 1.0), turn(2, 20, 4, 2.0), turn(3, 1, 3, 3.0), turn(4, 7, None, 6.5)):
+        progress.listener(event)
+    progress.listener(RunFinished("r1", "succeeded", 7.0, 38, turns=4))
+    assert capsys.readouterr().err.splitlines() == [
+        "running orders.he: 2 stages",
+        "turn 1: 10 rows in 20 ms, lag 5",
+        "turns 2 to 4: 28 rows",
+        "run succeeded: 38 rows in 4 turns in 7.0 s",
+    ]
+
+
+def test_a_turn_tells_what_it_rejected(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = PlainLines(mask, color=False)
+    progress.listener(RunStarted("r1", "orders.he", ("Orders",), 1, 0.0, in_turns=True))
+    progress.listener(RowsRejected("r1", "W/1", 3, "this is no JSON"))
+    progress.listener(turn(1, 10, 0, 1.0))
+    told = capsys.readouterr().err.splitlines()
+    assert told[1:] == ["W/1: 3 rows rejected: this is no JSON", "turn 1: 10 rows in 20 ms, lag 0"]
 
 
 def test_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:

@@ -34,12 +34,13 @@ EMPTY = "workflow Empty {\n}\n"
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """`shown` is the first line of the message."""
+    """`shown` is the first line of the message; `asks` is what services are asked, "columns" or "health"."""
 
     code: str
     files: tuple[Block, ...]
     program: str
     profile: str | None
+    asks: str | None
     shown: str
     cures: tuple[str, ...]
 
@@ -60,6 +61,7 @@ def read(path: Path) -> Page:
         files=tuple(b for b in example if "file" in b.settings),
         program=programs[0].text if programs else EMPTY,
         profile=programs[0].settings.get("profile") if programs else None,
+        asks=programs[0].settings.get("asks") if programs else None,
         shown=messages[0].text.splitlines()[0],
         cures=tuple(b.text for b in found if b.section == "Cure" and b.language == "heddle"),
     )
@@ -70,8 +72,10 @@ def findings(page: Page, program: str, folder: Path) -> list[Diagnostic]:
     path = folder / "example.he"
     path.write_text(program)
     with Engine.open(path.relative_to(folder), profile=page.profile, environ={}) as engine:
-        checked = engine.check()
+        checked = engine.check(ask=page.asks == "columns")
         found = list(checked.diagnostics)
+        if page.asks == "health" and checked.program is not None:
+            found += [problem for problem in engine.health(checked.program).values() if problem is not None]
         if checked.program is not None and page.code not in {d.code for d in found}:
             try:
                 streams = Streams(io.StringIO(), io.StringIO())

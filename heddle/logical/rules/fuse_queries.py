@@ -55,7 +55,7 @@ def _why_not(fragment: Fragment, below: Op, plan: LogicalPlan, query_count: int)
     if not isinstance(below, Fragment):
         return ""
     if below.id in plan.spooled:
-        return "its result is kept for several readers"
+        return "its result is kept"
     if below.trap is not None or fragment.trap is not None:
         return "a trap of its own needs a plan of its own"
     if below.limit is not None or below.columns is not None:

@@ -166,6 +166,8 @@ def _one_step(chain: _Chain) -> Step:
 def _why_apart(step: Step) -> str:
     """Why a step is called by itself; empty when it need not be."""
     signature, policy, name = step.call.signature, step.policy, step.call.callee
+    if step.lookup is not None:
+        return f"`{name}` is called with distinct values"
     if signature.rows == "table":
         return f'`{name}` has rows="table", and takes all rows at once'
     if signature.step_class != "pure":

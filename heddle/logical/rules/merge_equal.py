@@ -61,7 +61,7 @@ def is_merged(op: Op, plan: LogicalPlan) -> bool:
         case Step(trap=None, workflow=workflow):
             signature = op.call.signature
             whole = signature.rows == "table" and signature.step_class == "pure"
-            return whole and workflow not in plan.trapped
+            return whole and workflow not in plan.trapped and op.lookup is None
         case _:
             return False
 
@@ -89,7 +89,7 @@ def _key(op: Op, alike: dict[OpId, int]) -> Hashable:
             inputs = {relation: str(alike[i]) for relation, i in op.inputs.items()}
             said = queries_said(op, inputs)
             return ("fragment", said, op.row, op.columns, op.limit, op.trap, op.policy)
-        case Step(call=call, input=int(input_id)) if not call.parameters and not call.resources:
+        case Step(call=call, input=int(input_id), lookup=None) if not (call.parameters or call.resources):
             module = (call.module.path, call.module.code_hash, call.signature.name)
             return ("step", module, repr(call.config), alike[input_id], op.row, op.trap, op.policy)
         case _:

@@ -66,7 +66,7 @@ class _Narrowing:
     def _visit_step(self, step: Step) -> None:
         assert step.input is not None, "it has an input"
         signature = step.call.signature
-        if signature.input.open or not signature.input.columns:
+        if step.lookup is not None or signature.input.open or not signature.input.columns:
             self._reads(step.input, None)
         elif not signature.passthrough and is_handled(step, self.plan):
             self._stays_whole(step, WHOLE_ROWS)
