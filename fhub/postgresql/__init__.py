@@ -1,126 +1,165 @@
-"""PostgreSQL: `pg.query` and `pg.table` read, `pg.insert`, `pg.upsert`, `pg.copy` and `pg.execute` write.
+"""PostgreSQL: `pg.query` and `pg.table` read; `pg.insert`, `pg.copy`, `pg.upsert`, `pg.execute` and
+`pg.outbox` write.
 
-The statements' columns are what the database says; `heddle check` takes them from `heddle.lock`.
+A statement's columns are what the server says of it without executing it. Rows are streamed by COPY, both
+ways; what a run writes is one transaction.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from heddle.core.resource import ResourceConfig
-from heddle.core.step import StepConfig
-from heddle.sdk import Plugin, RowText, Secret, Statement
+from fhub.postgresql.settings import (
+    ConnectionConfig,
+    ExecuteConfig,
+    InsertConfig,
+    OutboxConfig,
+    QueryConfig,
+    TableConfig,
+    UpsertConfig,
+)
+from heddle.sdk import Plugin, Resource, StepContext, Table, Writer
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 plugin = Plugin(namespace="fhub/postgresql", doc="PostgreSQL")
 
-
-class ConnectionConfig(ResourceConfig):
-    """`host` may be a folder for a Unix socket; the other names are libpq's own."""
-
-    host: str = "localhost"
-    port: int = 5432
-    database: str = "postgres"
-    user: str = "postgres"
-    password: Secret[str] | None = None
-    sslmode: Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] = "prefer"
-    sslrootcert: str | None = None
-    application_name: str = "heddle"
-    connect_timeout: int = 10
-    statement_timeout: str | None = None
-    pool_size: int = 4
-
-
-class QueryConfig(StepConfig[ConnectionConfig]):
-    """`@name` in `query` is a bound parameter: a column of what is piped in or joined, or of the workflow."""
-
-    query: Statement
-    schema: RowText | None = None
-
-
-class TableConfig(StepConfig[ConnectionConfig]):
-    """`table` may be qualified: `sales.orders`."""
-
-    table: str
-    columns: list[str] | None = None
-    schema: RowText | None = None
-
-
-class InsertConfig(StepConfig[ConnectionConfig]):
-    table: str
-
-
-class UpsertConfig(StepConfig[ConnectionConfig]):
-    """`key`: the columns of the unique constraint that tells a row apart."""
-
-    table: str
-    key: list[str]
-
-
-class ExecuteConfig(StepConfig[ConnectionConfig]):
-    """`query` runs once for each row of the input, with the row's columns as `@name`."""
-
-    query: Statement
-
-
 _CONNECTION = {"connection": "connection"}
 
-plugin.declare_resource("connection", config=ConnectionConfig, doc="A pool of connections to one database.")
-plugin.declare(
-    "query",
-    config=QueryConfig,
-    input_mode="optional",
-    output_from_config=True,
+
+@plugin.resource(name="connection")
+def open_connection(config: ConnectionConfig) -> Resource:
+    """A database, and the connections to it that steps share."""
+    from fhub.embedded import embedded_folder
+
+    folder = embedded_folder(config.host, config.base)
+    if folder is not None:
+        from fhub.postgresql.embedded import EmbeddedConnection
+
+        return EmbeddedConnection(config, folder)
+    from fhub.postgresql.connection import Connection
+
+    return Connection(config)
+
+
+def _query_row(config: QueryConfig) -> pa.Schema:
+    from fhub.postgresql.describing import described
+    from fhub.postgresql.reading import declared
+
+    schema = declared(config.schema)
+    return described(config.resource, config.query).schema() if schema is None else schema
+
+
+def _query_rows(config: QueryConfig) -> int | None:
+    from fhub.postgresql.estimating import statement_rows
+
+    return statement_rows(config.resource, config.query)
+
+
+@plugin.step(
+    name="query",
     resource=_CONNECTION,
     rows="flat",
     effect=False,
     idempotent=True,
-    doc="The rows of a SELECT.",
+    infer=_query_row,
+    estimate=_query_rows,
+    sql="postgres",
+    lookup=True,
 )
-plugin.declare(
-    "table",
-    config=TableConfig,
-    input_mode="none",
-    output_from_config=True,
+def query(config: QueryConfig, input: Table | None, context: StepContext) -> Iterator[Table]:
+    """The rows of a SELECT."""
+    from fhub.postgresql.reading import declared, read
+
+    schema = declared(config.schema)
+    if input is None:
+        yield from read(config.resource, config.query, schema, context)
+    else:
+        from fhub.postgresql.lookups import look_up
+
+        yield look_up(config.resource, config.query, input.to_arrow(), schema, context)
+
+
+def _table_row(config: TableConfig) -> pa.Schema:
+    from fhub.postgresql.reading import declared
+    from fhub.postgresql.tables import table_schema
+
+    schema = declared(config.schema)
+    return table_schema(config.resource, config.table, config.columns) if schema is None else schema
+
+
+def _table_rows(config: TableConfig) -> int | None:
+    from fhub.postgresql.estimating import table_rows
+
+    return table_rows(config.resource, config.table)
+
+
+@plugin.step(
+    name="table",
     resource=_CONNECTION,
     rows="flat",
     effect=False,
     idempotent=True,
-    doc="The rows of a table or view.",
+    infer=_table_row,
+    estimate=_table_rows,
+    sql="postgres",
 )
-plugin.declare(
-    "insert",
-    config=InsertConfig,
-    output=None,
-    resource=_CONNECTION,
-    rows="flat",
-    effect=True,
-    doc="Adds rows to a table, in one transaction.",
-)
-plugin.declare(
-    "upsert",
-    config=UpsertConfig,
-    output=None,
-    resource=_CONNECTION,
-    rows="flat",
-    effect=True,
-    idempotent=True,
-    doc="Adds rows to a table, or replaces those with the same key.",
-)
-plugin.declare(
-    "copy",
-    config=InsertConfig,
-    output=None,
-    resource=_CONNECTION,
-    rows="flat",
-    effect=True,
-    doc="Adds many rows to a table by COPY, in one transaction.",
-)
-plugin.declare(
-    "execute",
-    config=ExecuteConfig,
-    output=None,
-    resource=_CONNECTION,
-    rows="flat",
-    effect=True,
-    doc="Runs a statement that gives no rows.",
-)
+def table(config: TableConfig, context: StepContext) -> Iterator[Table]:
+    """The rows of a table or view."""
+    from fhub.postgresql.reading import declared
+    from fhub.postgresql.tables import read_table
+
+    schema = declared(config.schema)
+    yield from read_table(config.resource, config.table, config.columns, config.partitions, schema, context)
+
+
+@plugin.writer(name="insert", resource=_CONNECTION)
+def insert(config: InsertConfig, context: StepContext) -> Writer:
+    """Adds rows to a table, in one transaction."""
+    from fhub.postgresql.transactions import transaction_of
+    from fhub.postgresql.writing import Inserter
+
+    return Inserter(transaction_of(config.resource, config.transaction, context), config.table)
+
+
+@plugin.writer(name="copy", resource=_CONNECTION)
+def copy(config: InsertConfig, context: StepContext) -> Writer:
+    """Adds rows to a table by COPY, in one transaction: the same as `insert`."""
+    return insert(config, context)
+
+
+@plugin.writer(name="upsert", resource=_CONNECTION, idempotent=True)
+def upsert(config: UpsertConfig, context: StepContext) -> Writer:
+    """Adds rows to a table, or replaces those with the same key."""
+    from fhub.postgresql.transactions import transaction_of
+    from fhub.postgresql.writing import Upserter
+
+    transaction = transaction_of(config.resource, config.transaction, context)
+    return Upserter(transaction, config.table, config.key)
+
+
+@plugin.writer(name="execute", resource=_CONNECTION)
+def execute(config: ExecuteConfig, context: StepContext) -> Writer:
+    """Runs a statement for each row, all in one transaction."""
+    from fhub.postgresql.executing import Executor
+    from fhub.postgresql.transactions import transaction_of
+
+    return Executor(transaction_of(config.resource, config.transaction, context), config.query)
+
+
+@plugin.writer(name="outbox", resource=_CONNECTION)
+def outbox(config: OutboxConfig, context: StepContext) -> Writer:
+    """Writes an event for each row into a table, from which another process publishes them."""
+    from fhub.postgresql.events import Outbox
+    from fhub.postgresql.transactions import transaction_of
+
+    return Outbox(
+        transaction_of(config.resource, config.transaction, context),
+        config.table,
+        config.topic,
+        config.key,
+        config.columns,
+        config.create,
+    )
