@@ -81,7 +81,7 @@ class ClickHouse(Service):
             raise ServiceMissing("chdb (ClickHouse's engine)")
 
     def command(self) -> list[str]:
-        return [sys.executable, "-m", "tests.services.clickhouse_server", str(self.folder), str(self.port)]
+        return [sys.executable, "-m", "fhub.clickhouse.server", str(self.folder), str(self.port)]
 
     def environ(self) -> Mapping[str, str]:
         return {"PYTHONPATH": str(ROOT), "CLICKHOUSE_PASSWORD": self.password}

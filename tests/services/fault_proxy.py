@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
-from tests.services.http_body import read_body
+from fhub.clickhouse.server.body import read_body
 from tests.services.service import HOST
 
 PIECE_BYTES = 64 * 1024

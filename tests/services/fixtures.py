@@ -12,6 +12,7 @@ from tests.services.service import Service
 
 if TYPE_CHECKING:
     from tests.services.clickhouse import ClickHouse
+    from tests.services.flight_sql import FlightSql
     from tests.services.kafka import Kafka
     from tests.services.llm import Llm
     from tests.services.object_store import ObjectStore
@@ -55,6 +56,13 @@ def clickhouse(request: pytest.FixtureRequest) -> Iterator[ClickHouse]:
     from tests.services.clickhouse import ClickHouse
 
     yield from _run(ClickHouse(password=True), request)
+
+
+@pytest.fixture(scope="session")
+def flight_sql(request: pytest.FixtureRequest) -> Iterator[FlightSql]:
+    from tests.services.flight_sql import FlightSql
+
+    yield from _run(FlightSql(), request)
 
 
 @pytest.fixture(scope="session")

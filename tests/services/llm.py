@@ -14,10 +14,17 @@ MODEL_FILE = CACHE / "llm" / "model.gguf"
 
 
 class Llm(Service):
-    """Answers chats and gives embeddings. At temperature 0 an answer depends on the machine only."""
+    """Answers chats and gives embeddings. At temperature 0 an answer depends on the machine only.
+
+    An answer ends after `tokens_max` tokens where the client does not say how many it wants.
+    """
 
     name = "llm"
     model = "smollm2"
+
+    def __init__(self, *, tokens_max: int | None = None) -> None:
+        super().__init__()
+        self._tokens_max = tokens_max
 
     @property
     def url(self) -> str:
@@ -29,14 +36,10 @@ class Llm(Service):
             raise ServiceMissing("The language model")
 
     def command(self) -> list[str]:
-        return [
-            sys.executable,
-            "-m",
-            "tests.services.llm_server",
-            str(MODEL_FILE),
-            str(self.port),
-            self.model,
-        ]
+        command = [sys.executable, "-m", "fhub.llm.model_server", str(MODEL_FILE), str(self.port)]
+        # Two threads would wait for each other: a fifth faster on idle cores, many times slower on busy ones.
+        command += ["--name", self.model, "--threads", "1"]
+        return command if self._tokens_max is None else [*command, "--tokens-max", str(self._tokens_max)]
 
     def environ(self) -> Mapping[str, str]:
         return {"PYTHONPATH": str(ROOT)}

@@ -1,4 +1,4 @@
-"""ClickHouse's HTTP interface over its engine: `python -m tests.services.clickhouse_server FOLDER PORT`.
+"""ClickHouse's HTTP interface over its engine: `python -m fhub.clickhouse.server FOLDER PORT`.
 
 SQL, types and formats are the engine's (chdb). Here is what the server adds: addresses, users, compression,
 the headers of an answer, and a log of the queries in FOLDER/queries.jsonl. A user other than
@@ -28,10 +28,10 @@ import pyarrow as pa
 from werkzeug.formparser import MultiPartParser
 from werkzeug.http import parse_options_header
 
-from tests.services.clickhouse_answer import ENCODINGS, Answer
-from tests.services.clickhouse_engine import VERSION, Engine, QueryError, Summary
-from tests.services.clickhouse_request import Request, parse_request
-from tests.services.http_body import read_body
+from fhub.clickhouse.server.answer import ENCODINGS, Answer
+from fhub.clickhouse.server.body import read_body
+from fhub.clickhouse.server.engine import VERSION, Engine, QueryError, Summary
+from fhub.clickhouse.server.request import Request, parse_request
 
 # So much of an answer is waited for before its head is sent: errors until then have their status.
 BUFFER_BYTES = 1 << 20
@@ -196,7 +196,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _send_common(self) -> None:
         self.send_header("X-ClickHouse-Query-Id", self._query_id)
-        self.send_header("X-ClickHouse-Server-Display-Name", "tests")
+        self.send_header("X-ClickHouse-Server-Display-Name", "heddle")
         self.send_header("X-ClickHouse-Timezone", os.environ["TZ"])
 
     def _log(self, request: Request, summary: Summary, started: float, failure: QueryError | None) -> None:

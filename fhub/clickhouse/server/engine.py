@@ -15,7 +15,7 @@ import chdb
 import pyarrow as pa
 from chdb import ChdbError
 
-from tests.services.clickhouse_request import ExternalTable, Request
+from fhub.clickhouse.server.request import ExternalTable, Request
 
 if TYPE_CHECKING:
     from chdb.state.sqlitelike import Connection
@@ -123,7 +123,8 @@ class Engine:
             lock.release()
 
     def _connect(self) -> Connection:
-        return chdb.connect(str(self._folder))
+        connection: Connection = chdb.connect(str(self._folder))  # type: ignore[no-untyped-call]
+        return connection
 
 
 def _apply(connection: Connection, request: Request) -> None:

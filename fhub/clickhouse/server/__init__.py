@@ -1,0 +1,1 @@
+"""ClickHouse's HTTP interface over its engine in a Python package (chdb), for machines without a server."""
