@@ -5,76 +5,51 @@ The columns of a topic are those of `schema`; without it they are what the progr
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING
 
-from heddle.core.resource import ResourceConfig
-from heddle.core.step import StepConfig
-from heddle.sdk import Plugin, RowText, Secret
+from fhub.embedded import embedded_folder
+from fhub.kafka.config import ConnectionConfig, ConsumeConfig, ProduceConfig
+from heddle.core.step import StepContext
+from heddle.sdk import Plugin, Resource, Stream, Writer
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 plugin = Plugin(namespace="fhub/kafka", doc="Kafka")
 
-Format = Literal["json", "avro", "protobuf", "string", "bytes"]
-
-
-class ConnectionConfig(ResourceConfig):
-    """`broker` is `host:port`, or several with commas."""
-
-    broker: str
-    security_protocol: Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"] = "plaintext"
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
-    username: str | None = None
-    password: Secret[str] | None = None
-    ssl_ca: str | None = None
-    schema_registry: str | None = None
-
-
-class ConsumeConfig(StepConfig[ConnectionConfig]):
-    """With `until: "latest"`, `max_rows` or `max_wait` the topic is read up to there; else the run goes on.
-
-    `columns` adds what Kafka itself knows of a message.
-    """
-
-    topic: str
-    schema: RowText | None = None
-    format: Format = "json"
-    group: str | None = None
-    start: Literal["earliest", "latest", "committed"] = "committed"
-    until: Literal["latest"] | None = None
-    max_rows: int | None = None
-    max_wait: str | None = None
-    commit_every: str | None = None
-    columns: list[Literal["key", "headers", "timestamp", "partition", "offset"]] = []  # noqa: RUF012 - a default
-
-
-class ProduceConfig(StepConfig[ConnectionConfig]):
-    """`key` is the column whose value chooses the partition."""
-
-    topic: str
-    key: str | None = None
-    format: Format = "json"
-    acks: Literal["all", "1", "0"] = "all"
-    compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = "none"
-
-
 _BROKER = {"broker": "connection"}
 
-plugin.declare_resource("connection", config=ConnectionConfig, doc="A cluster.")
-plugin.declare(
-    "consume",
-    config=ConsumeConfig,
-    input_mode="none",
-    output_from_config=True,
-    resource=_BROKER,
-    rows="flat",
-    effect=False,
-    doc="The messages of a topic.",
-)
-plugin.declare(
-    "produce",
-    config=ProduceConfig,
-    output=None,
-    resource=_BROKER,
-    rows="flat",
-    effect=True,
-    doc="Writes a message for each row.",
-)
+
+@plugin.resource(name="connection")
+def connection(config: ConnectionConfig) -> Resource:
+    """A cluster."""
+    folder = embedded_folder(config.broker, config.base)
+    if folder is not None:
+        from fhub.kafka.local_cluster import LocalCluster
+
+        return LocalCluster(config.broker, folder)
+    from fhub.kafka.cluster import Cluster
+
+    return Cluster(config)
+
+
+def consumed_row(config: ConsumeConfig) -> pa.Schema:
+    from fhub.kafka.layout import row_of
+
+    return row_of(config)
+
+
+@plugin.stream(name="consume", resource=_BROKER, infer=consumed_row)
+def consume(config: ConsumeConfig, context: StepContext) -> Stream:
+    """The messages of a topic."""
+    from fhub.kafka.stream import TopicStream
+
+    return TopicStream(config, context)
+
+
+@plugin.writer(name="produce", resource=_BROKER)
+def produce(config: ProduceConfig, context: StepContext) -> Writer:
+    """Writes a message for each row."""
+    from fhub.kafka.writer import TopicWriter
+
+    return TopicWriter(config, context)

@@ -50,6 +50,13 @@ def test_memo() -> None:
     assert found["memo_calls"] == 1
 
 
+def test_lookup() -> None:
+    sizes = ("--rows", "2000", "--probe-rows", "500", "--keys", "100")
+    found = result_of(bench("benchmarks.lookup", "--repeats", "1", *sizes))
+    assert list(found) == ["lookup_vs_rows", "lookup_vs_hand"]
+    assert min(found.values()) > 0
+
+
 def test_memory() -> None:
     found = result_of(
         bench(
@@ -133,3 +140,27 @@ def test_what_cannot_be_measured_is_refused(module: str, arguments: tuple[str, .
     done = bench(f"benchmarks.{module}", *arguments)
     assert done.returncode == 2
     assert complaint in done.stderr
+
+
+def test_postgres() -> None:
+    found = result_of(
+        bench("benchmarks.postgres", *("--repeats", "1", "--rows", "2000", "--write-rows", "500"))
+    )
+    assert list(found) == ["pushdown", "without_pushdown", "read_rate", "write_rate"]
+    assert min(found.values()) > 0
+
+
+def test_kafka() -> None:
+    sizes = ("--messages", "2000", "--repeats", "1", "--steady-s", "1")
+    found = result_of(bench("benchmarks.kafka", *sizes))
+    assert list(found) == [
+        "kafka_vs_bare",
+        "kafka_vs_bare_with_start",
+        "heddle_messages_per_s",
+        "bare_messages_per_s",
+        "heddle_messages_per_core_s",
+        "bare_messages_per_core_s",
+        "latency_p50_ms",
+        "latency_p99_ms",
+    ]
+    assert found["latency_p99_ms"] >= found["latency_p50_ms"] > 0
