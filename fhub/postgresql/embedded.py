@@ -113,8 +113,9 @@ class EmbeddedPostgresql:
         whole = [*_unprivileged(), *map(str, command)]
         done = subprocess.run(whole, check=False, capture_output=True, text=True)
         if done.returncode:
-            said = (done.stderr.strip() or done.stdout.strip()).splitlines()
-            raise EmbeddedError(f"{WHAT}: {said[-1] if said else f'{command[0]} failed'}")
+            said = (done.stderr.strip() or done.stdout.strip()).splitlines() or [f"{command[0]} failed"]
+            errors = [line for line in said if "error:" in line.lower()]
+            raise EmbeddedError(f"{WHAT}: {(errors or said[-1:])[0]}")
 
 
 def _programs() -> Path:
