@@ -99,6 +99,10 @@ class ProjectCatalog:
 
         return self._lock.row(lock_key(module, step, config, input_row)) is not None
 
+    def named_step(self, path: str, name: str) -> tuple[str, Mapping[str, ConfigData]] | None:
+        named = self.project.named_steps.get(path, {}).get(name)
+        return None if named is None else (named.step, named.settings)
+
     def overlay(self, kind: str, name: str) -> Mapping[str, ConfigData]:
         return self.project.overlay(kind, name)
 

@@ -38,6 +38,14 @@ class Profile:
 
 
 @record(frozen=True, slots=True)
+class NamedStep:
+    """A step of a module under a name of the project, with settings."""
+
+    step: str
+    settings: Mapping[str, ConfigData]
+
+
+@record(frozen=True, slots=True)
 class SecretSettings:
     """Where secrets are looked up after the environment: a private TOML file, then a command.
 
@@ -63,13 +71,15 @@ class RemotePlugin:
 
 @record(frozen=True, slots=True)
 class Project:
-    """`policy` is `[policy]` as a program would write it; `default_policy` reads it."""
+    """`named_steps` are by module, then by name. `policy` is `[policy]` as a program would write it;
+    `default_policy` reads it."""
 
     root: Path
     name: str
     namespace: str
     plugins: Mapping[str, Path] = field(default_factory=dict)
     remote_plugins: Mapping[str, RemotePlugin] = field(default_factory=dict)
+    named_steps: Mapping[str, Mapping[str, NamedStep]] = field(default_factory=dict)
     profiles: Mapping[str, Profile] = field(default_factory=dict)
     profile: Profile | None = None
     given: Mapping[str, str] = field(default_factory=dict)

@@ -15,6 +15,7 @@ from heddle.config import (
     FILE_NAME,
     SECRET_TIMEOUT_S,
     STATE_FOLDER,
+    NamedStep,
     Profile,
     Project,
     RemotePlugin,
@@ -59,7 +60,7 @@ class _ProjectReader:
         self.diagnostics: list[Diagnostic] = []
 
     def project(self, values: Mapping[str, object]) -> Project:
-        sections = ("project", "plugins", "profile", "memory", "memo", "state", "policy", "secrets")
+        sections = ("project", "plugins", "steps", "profile", "memory", "memo", "state", "policy", "secrets")
         top = self.table(values, (), sections)
         about = self.table(top.get("project", {}), ("project",), ("name", "namespace"))
         memory = self.table(top.get("memory", {}), ("memory",), ("budget",))
@@ -72,6 +73,7 @@ class _ProjectReader:
             namespace=self.text(about, ("project", "namespace"), self.name, name),
             plugins=self.plugins(top.get("plugins", {})),
             remote_plugins=self.remote_plugins(top.get("plugins", {})),
+            named_steps=self.named_steps(top.get("steps", {})),
             profiles=self.profiles(top.get("profile", {})),
             memory_bytes=self.text(memory, ("memory", "budget"), self.size, None),
             memo_bytes=self.text(memo, ("memo", "size"), self.size, None),
@@ -124,6 +126,21 @@ class _ProjectReader:
         except AddressError as error:
             self.report("HD0723", f"the plugin's address cannot be used: {error}", at, URL_HELP)
             return None
+
+    def named_steps(self, value: object) -> dict[str, dict[str, NamedStep]]:
+        found: dict[str, dict[str, NamedStep]] = {}
+        for module, names in self.table(value, ("steps",)).items():
+            for name, content in self.table(names, ("steps", module)).items():
+                at = ("steps", module, name)
+                table = self.table(content, at, ("step", "settings"))
+                step = self.text(table, (*at, "step"), lambda text, _: text, None)
+                if step is None:
+                    help = f'write `step = "…"`, a step of the module "{module}"'
+                    self.report("HD0723", f"`{name}` does not say which step it is", at, help)
+                    continue
+                settings = self.data_table(table.get("settings", {}), (*at, "settings"))
+                found.setdefault(module, {})[name] = NamedStep(step, settings)
+        return found
 
     def profiles(self, value: object) -> dict[str, Profile]:
         profiles: dict[str, Profile] = {}

@@ -70,6 +70,10 @@ class Catalog(Protocol):
         """Whether `infer_row` gives what a service said at another time."""
         ...
 
+    def named_step(self, path: str, name: str) -> tuple[str, Mapping[str, ConfigData]] | None:
+        """A step of the module `path` that the project calls `name`, and the settings it has there."""
+        ...
+
     def overlay(self, kind: str, name: str) -> Mapping[str, ConfigData]:
         """The profile's settings for a resource or step of the program (`kind`: "resources", "steps")."""
         ...

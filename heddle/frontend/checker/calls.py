@@ -145,15 +145,26 @@ class Calls:
         if module is None:
             return None
         signature = module.step(call.name.text, head=head)
+        named = None if signature is not None else self._catalog.named_step(module.path, call.name.text)
+        if named is not None:
+            signature = module.step(named[0], head=head)
+        if signature is None and named is not None:
+            message = f"heddle.toml says that `{call.callee}` is `{named[0]}`, which the module does not have"
+            self._report.error("HD0708", call.span, message, f"steps: {', '.join(sorted(module.steps))}")
+            return None
         if signature is None:
             from heddle.frontend.checker.unknown import unknown_step
 
             unknown_step(call, module, self._report)
             return None
         errors = self._report.error_count
-        settings = self._configs.read(
-            call.config, signature.config, f"`{call.callee}`", open=signature.config_open
-        )
+        owner, open = f"`{call.callee}`", signature.config_open
+        settings = self._configs.read(call.config, signature.config, owner, open=open)
+        if named is not None:
+            laid = self._configs.overlay(
+                named[1], signature.config, owner, call.span, open=open, by="heddle.toml"
+            )
+            settings = settings.over(laid)
         resources = self._resources.bind(call, module, signature, {})
         broken = self._report.error_count > errors
         return ResolvedCall(

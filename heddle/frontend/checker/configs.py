@@ -79,14 +79,16 @@ class ConfigChecker:
         span: Span,
         *,
         open: bool,
+        by: str = "the profile",
     ) -> Settings:
-        """The profile's settings; mistakes in them are shown at what they are laid over."""
+        """Settings of heddle.toml, of its profile if nothing else is said; mistakes in them are shown at what
+        they are laid over."""
         known = {f.name: f for f in fields}
         values: dict[str, ConfigData] = {}
         for name, value in laid.items():
             setting = known.get(name)
             if setting is None and not open:
-                message = f"the profile sets `{name}`, which {owner} does not have"
+                message = f"{by} sets `{name}`, which {owner} does not have"
                 near = did_you_mean(name, tuple(known))
                 listed = f"settings: {', '.join(known) or 'none'}"
                 self._report.error("HD0708", span, message, f"did you mean `{near}`?" if near else listed)
@@ -94,7 +96,7 @@ class ConfigChecker:
             try:
                 values[name] = _laid(value, setting.type if setting else _ANY)
             except ConfigError as error:
-                message = f"the profile's `{name}` for {owner} does not fit: {error}"
+                message = f"{by}'s `{name}` for {owner} does not fit: {error}"
                 self._report.error("HD0708", span, message, "correct it in heddle.toml")
         return Settings(values, dict.fromkeys(values, span))
 
