@@ -1,4 +1,4 @@
-"""How many rows a call of a row-wise step gets.
+"""How many rows a call of a row-wise step, and of a writer, gets.
 
 The way to a plugin and back costs about a millisecond of CPU time a call, so a step that is quicker than that
 gets more rows at once.
@@ -18,6 +18,8 @@ GROWTH_MAX: Final = 4
 GROWING_ROWS: Final = 65_536
 """A run that asks for smaller batches gets them."""
 SMALL_CALL_BYTES: Final = 8 << 20
+WRITE_BYTES: Final = 16 << 20
+WRITE_GROWTH_MAX: Final = 8
 
 
 class CallSize:
@@ -39,3 +41,21 @@ class CallSize:
         """A call that was full, quick and small makes the next ones larger."""
         if input.num_rows == self._rows and duration_s < QUICK_CALL_S and input.nbytes <= SMALL_CALL_BYTES:
             self._rows = min(2 * self._rows, self._rows_max)
+
+
+class WriteSize:
+    """Of one writer in one run: as many rows as fit into `WRITE_BYTES`, up to `WRITE_GROWTH_MAX` times those
+    of the run's batches. Between two writes a service waits for the next, or its writer for the service."""
+
+    def __init__(self, op: Step, batch_rows: int) -> None:
+        self._rows = self._rows_max = op.policy.batch_max_rows or batch_rows
+        self._rows_min = self._rows
+        if op.policy.batch_max_rows is None and batch_rows >= GROWING_ROWS:
+            self._rows_max = batch_rows * WRITE_GROWTH_MAX
+
+    def rows(self) -> int:
+        return self._rows
+
+    def wrote(self, table: pa.Table) -> None:
+        row_bytes = max(1, table.nbytes // max(1, table.num_rows))
+        self._rows = max(self._rows_min, min(self._rows_max, WRITE_BYTES // row_bytes))

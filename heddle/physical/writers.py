@@ -21,6 +21,7 @@ from heddle.errors import Cancelled
 from heddle.logical.plan import Step
 from heddle.physical.absent import left_out
 from heddle.physical.batches import Batches, empty_batch, in_tables
+from heddle.physical.call_size import WriteSize
 from heddle.physical.calls import attempt_call, call_context, may_retry, wait_to_retry
 from heddle.physical.cancel import CancelToken
 from heddle.physical.commits import Written
@@ -186,11 +187,12 @@ class _Writing:
         self._frames = frames
         self._work = work
         self._opened = opened
+        self._size = WriteSize(op, env.batch_rows)
 
     def streaming(self, batches: Iterator[pa.RecordBatch]) -> Written:
         sink = self._sink(1)
         try:
-            for rows in in_tables(batches, lambda: self._batch_rows):
+            for rows in in_tables(batches, self._size.rows):
                 self._take(sink, rows, 1)
         except BaseException:
             sink.abort()
@@ -226,7 +228,7 @@ class _Writing:
         """The rows that the sink took, and those behind the first that it failed for."""
         first = next(batches)
         yield empty_batch(first.schema)
-        for rows in in_tables(chain((first,), batches), lambda: self._batch_rows):
+        for rows in in_tables(chain((first,), batches), self._size.rows):
             left = rows
             if not failures:
                 try:
@@ -238,6 +240,7 @@ class _Writing:
     def _take(self, sink: WriterSink, rows: pa.Table, attempt: int) -> pa.Table:
         """The rows that were not rejected."""
         rejections = sink.write(rows)
+        self._size.wrote(rows)
         if not rejections:
             return rows
         for rejection in rejections:
@@ -262,10 +265,6 @@ class _Writing:
         sink = WriterSink(self._op, self._env, self._stop, self._work, attempt)
         self._opened(sink)
         return sink
-
-    @property
-    def _batch_rows(self) -> int:
-        return self._op.policy.batch_max_rows or self._env.batch_rows
 
 
 def _counted(batches: Batches, meter: Meter) -> Iterator[pa.RecordBatch]:

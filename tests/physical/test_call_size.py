@@ -12,7 +12,7 @@ from heddle.core.types import OPEN_ROW
 from heddle.diagnostics import Span
 from heddle.frontend.typed import NO_POLICY, Policy, StepCall
 from heddle.logical.plan import Step
-from heddle.physical.call_size import CallSize
+from heddle.physical.call_size import CallSize, WriteSize
 
 ROWS = 65_536
 SIGNATURE = StepSignature("s", rows="map", deterministic=True)
@@ -73,4 +73,22 @@ def test_what_keeps_its_batches(op: Step) -> None:
 def test_a_run_that_asks_for_small_batches_gets_them() -> None:
     size = CallSize(step(), 8)
     size.took(rows(8), 0.001)
+    assert size.rows() == 8
+
+
+def test_writers_get_as_many_rows_as_fit() -> None:
+    size = WriteSize(step(), ROWS)
+    assert size.rows() == ROWS
+    size.wrote(rows(ROWS, "x" * 40))
+    assert size.rows() == (16 << 20) // 44
+    size.wrote(rows(ROWS, "x"))
+    assert size.rows() == 8 * ROWS
+    size.wrote(rows(ROWS, "x" * 1_000))
+    assert size.rows() == ROWS
+
+
+@pytest.mark.parametrize("op", [step(), step(policy=Policy(batch_max_rows=8))])
+def test_writers_get_the_small_batches_that_are_asked_for(op: Step) -> None:
+    size = WriteSize(op, 8)
+    size.wrote(rows(8))
     assert size.rows() == 8
