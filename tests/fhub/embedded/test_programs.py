@@ -104,6 +104,10 @@ def test_a_folder_belongs_to_one_run_and_nothing_outlives_a_kill(project: Path) 
     assert quick.returncode == 0, quick.stderr
     assert quick.stdout.split().count("50000") == 2
     assert members(project) == []
+    # With the columns in heddle.lock a run starts its servers once, for itself.
+    refresh = [HEDDLE, "check", "--refresh", "--profile", "embedded", "reading.he"]
+    subprocess.run(refresh, cwd=project, check=True, capture_output=True, timeout=PATIENCE_S)
+    wait_until_gone(project)
     process = subprocess.Popen(
         [HEDDLE, "run", "--profile", "embedded", "reading.he", "Slow"],
         cwd=project,
