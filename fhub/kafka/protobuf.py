@@ -158,6 +158,7 @@ def _add(
 ) -> Any:
     """The schema's file in the pool, behind those that it imports."""
     from google.protobuf.descriptor_pb2 import FileDescriptorProto
+    from google.protobuf.message import DecodeError
 
     for imported, (subject, version) in registered.references.items():
         if imported not in added:
@@ -167,7 +168,7 @@ def _add(
     file = FileDescriptorProto()
     try:
         file.ParseFromString(b64decode(registered.text, validate=True))
-    except Exception as error:
+    except (ValueError, DecodeError) as error:  # what is no base64 is a ValueError
         raise KafkaProblem(
             f"the registry at {registry.url} does not give the schema {registered.id} as a descriptor"
         ) from error

@@ -19,7 +19,9 @@ resource's lease ran out; the engine sent what it must not send."""
 CONTRACT: Final = "ContractError"
 """The error type of a step that returned what it must not return."""
 
-_OWN_FOLDERS: Final = tuple(f"{Path(__file__).parents[2] / name}/" for name in ("heddle", "fhub"))
+_PACKAGES: Final = Path(__file__).parents[2]
+_CONNECTORS: Final = f"{_PACKAGES / 'fhub'}/"
+_OWN_FOLDERS: Final = (f"{_PACKAGES / 'heddle'}/", _CONNECTORS)
 
 
 class StepError(Exception):
@@ -76,13 +78,30 @@ def is_transient(error: BaseException) -> bool:
 
 
 def stack_trace_of(error: BaseException) -> str:
-    """The stack trace without the frames of Heddle and its connectors, causes included."""
+    """The stack trace without the frames of Heddle and its connectors, causes included. It is empty for what
+    a connector says, unless code of the user's is in between: the libraries below are not the user's."""
     summary = traceback.TracebackException.from_exception(error)
     pending: list[Any] = [summary]
+    left: list[str] = []
+    of_connector = False
     while pending:
         current = pending.pop()
+        of_connector = of_connector or any(f.filename.startswith(_CONNECTORS) for f in current.stack)
         user = [frame for frame in current.stack if not frame.filename.startswith(_OWN_FOLDERS)]
+        left += [frame.filename for frame in user]
         current.stack = traceback.StackSummary.from_list(user)
         pending += [part for part in (current.__cause__, current.__context__) if part is not None]
         pending += getattr(current, "exceptions", None) or ()
+    if of_connector and all(map(_is_library, left)):
+        return ""
     return "".join(summary.format())
+
+
+def _is_library(file: str) -> bool:
+    """Whether a file belongs to Python or to an installed package. Compiled modules name theirs without its
+    folder."""
+    import sysconfig
+
+    paths = sysconfig.get_paths()
+    folders = {paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+    return not file.startswith("/") or file.startswith(tuple(f"{folder}/" for folder in folders))
