@@ -134,6 +134,7 @@ class Engine:
         self._shared_plugins = plugins
         self._plugins_lock = threading.Lock()
         self._own_plugins: Plugins | None = None
+        self._asked = ExitStack()
 
     def __enter__(self) -> Self:
         return self
@@ -145,6 +146,7 @@ class Engine:
         """End the processes of plugins that this engine started, and keep the program for later processes
         where that was asked for. More than once does no harm."""
         self._compiler.keep()
+        self._keep_open(ExitStack())
         with self._plugins_lock:
             plugins, self._own_plugins = self._own_plugins, None
         if plugins is not None:
@@ -209,15 +211,24 @@ class Engine:
         self, text: str | None = None, *, strict_layout: bool = False, ask: bool = False
     ) -> CheckResult:
         """Read (unless `text` is given), parse and type the program. With `ask` services are asked for
-        columns that `heddle.lock` does not say."""
+        columns that `heddle.lock` does not say; what was opened for that serves the next run as well."""
         if not ask:
             return self._compiler.check(text, strict_layout=strict_layout)
-        with ExitStack() as asked:
+        asked = ExitStack()
+        try:
             return self._compiler.check(
                 text,
                 strict_layout=strict_layout,
                 describer=cache(lambda: asked.enter_context(self._describer())),
             )
+        finally:
+            self._keep_open(asked)
+
+    def _keep_open(self, asked: ExitStack) -> None:
+        """What was opened to ask services, in place of what was opened before."""
+        with self._plugins_lock:
+            before, self._asked = self._asked, asked
+        before.close()
 
     def refresh(self, *, strict_layout: bool = False) -> Refreshed:
         """Check the program, ask services for all columns that only they know, and keep what they say in
@@ -331,6 +342,7 @@ class Engine:
                 outcome = _executor(plan)(program, plan, env, handlers)
             finally:
                 transport.close()
+                self._keep_open(ExitStack())
         done = outcome
         return RunResult(run_id, done.status, done.rows, done.bytes_scanned, done.error, done.turns)
 

@@ -205,7 +205,7 @@ class RoutedTransport:
         self._plugins = plugins
         self._holds_secret = holds_secret
         self._inline_all = inline
-        self._inline = InlineTransport(plugins.loaded)
+        self._inline: StepTransport | None = None
         self._remote: StepTransport | None = None
         self._elsewhere: StepTransport | None = None
         self._lock = threading.Lock()
@@ -223,6 +223,9 @@ class RoutedTransport:
                     self._elsewhere = self._plugins.elsewhere(self._holds_secret)
             return self._elsewhere
         if module.path.startswith(STANDARD) or (self._inline_all and not is_project(module)):
+            with self._lock:
+                if self._inline is None:
+                    self._inline = InlineTransport(self._plugins.loaded)
             return self._inline
         with self._lock:
             if self._remote is None:
@@ -230,10 +233,9 @@ class RoutedTransport:
         return self._remote
 
     def close(self) -> None:
-        for transport in (self._remote, self._elsewhere):
+        for transport in (self._remote, self._elsewhere, self._inline):
             if transport is not None:
                 transport.close()
-        self._inline.close()
 
 
 def is_project(module: ModuleSignature) -> bool:
