@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from fhub.kafka.offsets import Start
+from fhub.kafka.offsets import Reading
 from heddle.core.resource import Resource
 
 if TYPE_CHECKING:
@@ -59,17 +59,7 @@ class Broker(Resource):
     broker: str
 
     @abstractmethod
-    def reader(
-        self,
-        topic: str,
-        group: str,
-        *,
-        start: Start,
-        isolation: str,
-        bounded: bool,
-        to_latest: bool,
-        log: logging.Logger,
-    ) -> TopicReader: ...
+    def reader(self, reading: Reading, log: logging.Logger) -> TopicReader: ...
 
     @abstractmethod
     def producer(self, settings: Mapping[str, str]) -> TopicProducer:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from fhub.kafka.broker import Broker, TopicReader
 from fhub.kafka.config import ConnectionConfig, seconds
 from fhub.kafka.failures import KafkaProblem, KafkaUnavailable, install_hint, lasting, problem, reason
-from fhub.kafka.offsets import Start
+from fhub.kafka.offsets import Reading
 from heddle.core.config import ConfigValue
 
 if TYPE_CHECKING:
@@ -144,29 +144,10 @@ class Cluster(Broker):
         shared = {key: v for key, v in self._settings.items() if not key.startswith(_PRODUCER_ONLY)}
         return _made(Consumer, {**_CONSUMER_DEFAULTS, **shared, **settings, "error_cb": errors.add})
 
-    def reader(
-        self,
-        topic: str,
-        group: str,
-        *,
-        start: Start,
-        isolation: str,
-        bounded: bool,
-        to_latest: bool,
-        log: logging.Logger,
-    ) -> TopicReader:
+    def reader(self, reading: Reading, log: logging.Logger) -> TopicReader:
         from fhub.kafka.reader import Reader
 
-        return Reader(
-            self,
-            topic,
-            group,
-            start=start,
-            isolation=isolation,
-            bounded=bounded,
-            to_latest=to_latest,
-            log=log,
-        )
+        return Reader(self, reading, log)
 
     def sample(self, topic: str, count_max: int, isolation: str) -> list[Message]:
         from fhub.kafka.sampling import sampled

@@ -14,7 +14,7 @@ from fhub.kafka.broker import Broker
 from fhub.kafka.failures import KafkaProblem
 from fhub.kafka.local_log import Appended, Headers, LocalLog
 from fhub.kafka.messages import Message
-from fhub.kafka.offsets import Start
+from fhub.kafka.offsets import Reading, Start
 
 LOOK_S: Final = 0.02
 FLUSH_MESSAGES: Final = 10_000
@@ -28,19 +28,9 @@ class LocalCluster(Broker):
     def close(self) -> None:
         self.log.close()
 
-    def reader(
-        self,
-        topic: str,
-        group: str,
-        *,
-        start: Start,
-        isolation: str,
-        bounded: bool,
-        to_latest: bool,
-        log: logging.Logger,
-    ) -> LocalReader:
-        """`isolation` and `log` are for clusters."""
-        return LocalReader(self.log, topic, group, start=start, to_latest=bounded and to_latest)
+    def reader(self, reading: Reading, log: logging.Logger) -> LocalReader:
+        """Isolation and the log are for clusters."""
+        return LocalReader(self.log, reading)
 
     def producer(self, settings: Mapping[str, str]) -> LocalProducer:
         return LocalProducer(self.log)
@@ -59,12 +49,12 @@ class LocalCluster(Broker):
 
 
 class LocalReader:
-    def __init__(self, log: LocalLog, topic: str, group: str, *, start: Start, to_latest: bool) -> None:
-        self.topic = topic
+    def __init__(self, log: LocalLog, reading: Reading) -> None:
+        self.topic = reading.topic
         self._log = log
-        self._group = group
-        self._end = log.end(topic) if to_latest else None
-        self._next = self._begin(start)
+        self._group = reading.group
+        self._end = log.end(reading.topic) if reading.to_latest else None
+        self._next = self._begin(reading.start)
         self._closing = threading.Event()
 
     @property

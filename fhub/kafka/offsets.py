@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from fhub.kafka.failures import lasting, problem
+from heddle.core.record import record
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, KafkaError, TopicPartition
@@ -18,6 +19,21 @@ if TYPE_CHECKING:
 
 RETRY_PAUSE_S: Final = 0.2
 Start = Literal["earliest", "latest", "committed"]
+
+
+@record(frozen=True, slots=True)
+class Reading:
+    """Which messages of a topic: from `start` on, with `to_latest` no further than its present end. A
+    `bounded` reader takes all partitions for itself, any other is a member of its group."""
+
+    topic: str
+    group: str
+    start: Start
+    isolation: str
+    bounded: bool = False
+    to_latest: bool = False
+
+
 Edge = Literal["earliest", "latest"]
 
 

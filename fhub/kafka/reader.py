@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from fhub.kafka.cluster import Cluster, Errors
 from fhub.kafka.failures import KafkaProblem, KafkaUnavailable, lasting, problem, reason
-from fhub.kafka.offsets import Edge, Start, committed, edges, in_use, insisting, places
+from fhub.kafka.offsets import Edge, Reading, committed, edges, in_use, insisting, places
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, TopicPartition
@@ -37,23 +37,13 @@ class Reader:
     """`ends` are the offsets at which a bounded reader stops, None for any other. The caller makes one call
     at a time."""
 
-    def __init__(
-        self,
-        cluster: Cluster,
-        topic: str,
-        group: str,
-        *,
-        start: Start,
-        isolation: str,
-        bounded: bool,
-        to_latest: bool,
-        log: logging.Logger,
-    ) -> None:
-        self.topic = topic
+    def __init__(self, cluster: Cluster, reading: Reading, log: logging.Logger) -> None:
+        self.topic = topic = reading.topic
         self._cluster = cluster
-        self._group = group
-        self._start = start
-        self._isolation = isolation
+        self._group = reading.group
+        self._start = reading.start
+        self._isolation = reading.isolation
+        self._bounded = reading.bounded
         self._log = log
         self._errors = Errors()
         self._lock = threading.RLock()
@@ -65,15 +55,18 @@ class Reader:
         self._ends: dict[int, int] | None = None
         self._away_since: float | None = None
         self._heard = time.monotonic()
-        self._bounded = bounded
         self._closing = threading.Event()
         self._keeper: threading.Thread | None = None
         partitions = cluster.partitions(topic)
-        settings = {"group.id": group, "isolation.level": isolation, "enable.partition.eof": bounded}
+        settings: dict[str, object] = {
+            "group.id": reading.group,
+            "isolation.level": reading.isolation,
+            "enable.partition.eof": reading.bounded,
+        }
         self._consumer: Consumer = cluster.consumer(settings, self._errors)
         try:
-            if bounded:
-                self._assign(partitions, to_latest)
+            if reading.bounded:
+                self._assign(partitions, reading.to_latest)
             else:
                 self._subscribe(partitions)
         except BaseException:

@@ -15,6 +15,7 @@ from fhub.kafka.decoding import Bad, fitting
 from fhub.kafka.failures import KafkaProblem
 from fhub.kafka.layout import Layout, layout_of
 from fhub.kafka.messages import Message, bad_keys, extra_columns, records
+from fhub.kafka.offsets import Reading
 from heddle.core.collector import collector_paused
 from heddle.core.step import StepContext
 from heddle.core.table import Table
@@ -45,15 +46,15 @@ class TopicStream(Stream):
         self._wait_s = None if config.max_wait is None else seconds(config.max_wait, "max_wait")
         self._batch_rows = BATCH_ROWS_FIRST
         bounded = config.until is not None or config.max_rows is not None or config.max_wait is not None
-        self._reader = cluster.reader(
+        reading = Reading(
             config.topic,
             group_of(config, context),
-            start=config.start,
-            isolation=config.isolation,
-            bounded=bounded,
+            config.start,
+            config.isolation,
+            bounded,
             to_latest=config.until is not None,
-            log=context.log,
         )
+        self._reader = cluster.reader(reading, context.log)
 
     def read(self, context: StepContext) -> Iterator[Table]:
         now = time.monotonic()

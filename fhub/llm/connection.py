@@ -47,12 +47,6 @@ class Usage:
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
 
-    def plus(self, other: Usage) -> Usage:
-        return Usage(
-            _sum(self.prompt_tokens, other.prompt_tokens),
-            _sum(self.completion_tokens, other.completion_tokens),
-        )
-
 
 NOTHING: Final = Usage(0, 0)
 
@@ -240,10 +234,6 @@ def _usage(answer: Mapping[str, Any]) -> Usage:
 
 def _count(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _sum(one: int | None, other: int | None) -> int | None:
-    return None if one is None or other is None else one + other
 
 
 def usage_of(parts: Sequence[Usage]) -> Usage:

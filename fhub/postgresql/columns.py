@@ -14,8 +14,9 @@ from typing import Final, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fhub.postgresql.arrow_types import ARROW_TYPES
 from fhub.postgresql.failures import PostgresqlError
-from heddle.core.types import TIMESTAMP, type_name
+from heddle.core.types import type_name
 
 Cast = Literal["", "::text", "::text[]", "::int8"]
 
@@ -115,20 +116,7 @@ def _numeric(name: str, field: pa.Field) -> Column:
 
 
 def _type(label: str) -> pa.DataType:
-    return {
-        "int2": pa.int16(),
-        "int4": pa.int32(),
-        "int8": pa.int64(),
-        "float4": pa.float32(),
-        "float8": pa.float64(),
-        "bool": pa.bool_(),
-        "bytea": pa.binary(),
-        "date": pa.date32(),
-        "time": pa.time64("us"),
-        "timestamp": pa.timestamp("us"),
-        "timestamptz": TIMESTAMP,
-        "bpchar": INEXACT_TEXT,
-    }.get(label, pa.string())
+    return {**ARROW_TYPES, "bpchar": INEXACT_TEXT}.get(label, pa.string())
 
 
 def converted(batch: pa.RecordBatch, columns: Sequence[Column]) -> pa.RecordBatch:

@@ -11,24 +11,15 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fhub.postgresql.arrow_types import ARROW_TYPES
 from fhub.postgresql.failures import PostgresqlError
 from fhub.postgresql.tables import CatalogTable, TableColumn
 from heddle.core.json_text import json_texts
-from heddle.core.types import TIMESTAMP, type_name
+from heddle.core.types import type_name
 
 _t = pa.types
 _DIRECT: dict[str, pa.DataType] = {
-    "int2": pa.int16(),
-    "int4": pa.int32(),
-    "int8": pa.int64(),
-    "float4": pa.float32(),
-    "float8": pa.float64(),
-    "bool": pa.bool_(),
-    "bytea": pa.binary(),
-    "date": pa.date32(),
-    "time": pa.time64("us"),
-    "timestamp": pa.timestamp("us"),
-    "timestamptz": TIMESTAMP,
+    **ARROW_TYPES,
     "interval": pa.duration("us"),
     "text": pa.string(),
     "varchar": pa.string(),

@@ -81,6 +81,11 @@ def execute(
     with closing(Engines(env, plan)) as engines:
         result = PlanRun(physical, env, engines, frames, traps, shares=True).run()
     outcome = settle(program, result, traps, env, frames, handlers)
+    tell_end(env, outcome, started_at)
+    return outcome
+
+
+def tell_end(env: RunEnvironment, outcome: RunOutcome, started_at: float) -> None:
     env.listener(
         RunFinished(
             env.run_id,
@@ -89,9 +94,9 @@ def execute(
             outcome.rows,
             outcome.error.message if outcome.error else None,
             outcome.bytes_scanned,
+            outcome.turns,
         )
     )
-    return outcome
 
 
 def settle(

@@ -25,13 +25,12 @@ from heddle.physical.cancel import CancelToken
 from heddle.physical.engines import Engines
 from heddle.physical.environment import RunEnvironment
 from heddle.physical.events import (
-    RunFinished,
     RunStarted,
     RunStatus,
     RunWarning,
     StageMetric,
 )
-from heddle.physical.executor import FRAMES_SHARE, RunOutcome, settle
+from heddle.physical.executor import FRAMES_SHARE, RunOutcome, settle, tell_end
 from heddle.physical.failures import StageFailed
 from heddle.physical.frames import Frame, FrameStore
 from heddle.physical.held_sessions import HeldSessions
@@ -73,17 +72,7 @@ def execute_in_turns(
         loop = TurnLoop(program, streams, parts, within, engines, handlers)
         outcome = loop.run(live=live)
     sums.finish(cancelled=outcome.status == "cancelled")
-    env.listener(
-        RunFinished(
-            env.run_id,
-            outcome.status,
-            env.clock.monotonic() - started_at,
-            outcome.rows,
-            outcome.error.message if outcome.error else None,
-            outcome.bytes_scanned,
-            outcome.turns,
-        )
-    )
+    tell_end(env, outcome, started_at)
     return outcome
 
 

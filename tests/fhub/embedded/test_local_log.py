@@ -10,6 +10,7 @@ import pytest
 
 from fhub.kafka.failures import KafkaProblem
 from fhub.kafka.local_cluster import LocalCluster, LocalReader
+from fhub.kafka.offsets import Reading, Start
 
 LOG = logging.getLogger("test")
 
@@ -18,17 +19,8 @@ def cluster(folder: Path) -> LocalCluster:
     return LocalCluster(f"embedded:{folder}", folder)
 
 
-def reader(of: LocalCluster, *, bounded: bool = False, start: str = "committed") -> LocalReader:
-    assert start in ("earliest", "latest", "committed")
-    return of.reader(
-        "t",
-        "g",
-        start=start,  # type: ignore[arg-type]
-        isolation="read_committed",
-        bounded=bounded,
-        to_latest=bounded,
-        log=LOG,
-    )
+def reader(of: LocalCluster, *, bounded: bool = False, start: Start = "committed") -> LocalReader:
+    return of.reader(Reading("t", "g", start, "read_committed", bounded, to_latest=bounded), LOG)
 
 
 def append(to: LocalCluster, *values: bytes | str | None) -> None:
