@@ -85,5 +85,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     if report.failed:
         item.session.stash[_failed] = True
         for service in Service.running:
+            if not any(fixture.endswith(service.name.replace("-", "_")) for fixture in item.fixturenames):
+                continue  # it runs for the tests of others
             report.sections.append((f"{service.name}: the end of {service.log}", service.log_tail()))
     return report

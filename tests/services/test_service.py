@@ -145,8 +145,9 @@ def test_nothing_is_left_when_its_owner_is_killed(kind: type[Service]) -> None:
     assert owner.stdin is not None
     assert owner.stdout is not None
     with owner.stdin, owner.stdout:
+        # The server itself first; a backend that answered the first question may have ended by now.
         folder, log, *pids = owner.stdout.readline().split()
-        assert all(alive(int(pid)) for pid in pids)
+        assert alive(int(pids[0]))
         owner.send_signal(signal.SIGKILL)
         owner.wait(PATIENCE_S)
     wait_until(lambda: not any(alive(int(pid)) for pid in pids) and not Path(folder).exists())
