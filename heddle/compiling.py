@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from heddle.engine import RunOptions
     from heddle.frontend.prql.compiler import QueryCompiler
     from heddle.frontend.typed import TypedProgram
+    from heddle.logical.asked import AskedQuery
     from heddle.logical.estimates import Estimates
     from heddle.logical.lower import Goals
     from heddle.logical.plan import LogicalPlan, OpId
@@ -157,6 +158,13 @@ class Compiler:
         from heddle.readiness import used_handlers
 
         return plan, {h.name: rules(lower_handler(program, h)) for h in used_handlers(program, plan)}
+
+    def asked_plan(self, program: TypedProgram, asked: AskedQuery, options: RunOptions) -> LogicalPlan:
+        """The optimized plan of a client's query over outputs of the program."""
+        from heddle.logical.asked import lower_asked
+
+        with collector_paused(keeping=False):
+            return _rules(options, self._estimates)(lower_asked(program, asked))
 
     def _estimates(self) -> Estimates:
         from heddle.physical.estimates import FileEstimates

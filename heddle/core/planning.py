@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 
 if TYPE_CHECKING:
-    from datafusion import SessionContext
+    from datafusion import LogicalPlan, SessionContext
 
 
 FOOTER_BYTES: Final = 64 << 10
@@ -56,6 +56,7 @@ class TypePlanner:
         config = SessionConfig().with_information_schema(False).set("datafusion.optimizer.max_passes", "0")
         self._context = SessionContext(config)
         self._known: set[str] = set()
+        self._schemas: dict[str, pa.Schema] = {}
 
     def has(self, table: str) -> bool:
         return table in self._known
@@ -63,7 +64,15 @@ class TypePlanner:
     def forget(self, table: str) -> None:
         if table in self._known:
             self._known.remove(table)
+            self._schemas.pop(table, None)
             self._context.deregister_table(quoted(table))
+
+    def known_as(self, tables: Mapping[str, pa.Schema]) -> None:
+        """Tables that stay, until there are others of their names."""
+        for table, schema in tables.items():
+            if self._schemas.get(table) is not schema:
+                self.define(table, schema)
+                self._schemas[table] = schema
 
     def define(self, table: str, schema: pa.Schema) -> None:
         self.forget(table)
@@ -83,6 +92,12 @@ class TypePlanner:
 
     def schema(self, sql: str) -> pa.Schema:
         """Raises `PlanFailure`."""
+        return self.analysed(sql)[2]
+
+    def analysed(self, sql: str) -> tuple[LogicalPlan, LogicalPlan, pa.Schema]:
+        """The plan as it is read, as it is analysed, and the columns that it gives. Raises `PlanFailure`."""
         with planning():
-            analysed = self._context.sql(sql).optimized_logical_plan()
-            return self._context.create_dataframe_from_logical_plan(analysed).schema()
+            read = self._context.sql(sql)
+            analysed = read.optimized_logical_plan()
+            schema = self._context.create_dataframe_from_logical_plan(analysed).schema()
+            return read.logical_plan(), analysed, schema

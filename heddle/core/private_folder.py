@@ -43,6 +43,16 @@ class PrivateFolder:
             os.close(lock)
 
 
+@contextmanager
+def scratch_folder(run_id: str, parent: Path) -> Iterator[Path]:
+    """The folder of a run, below `parent`, the system's temporary folder; it goes at the end."""
+    folder = PrivateFolder(f"run-{run_id}", parent)
+    try:
+        yield folder.path
+    finally:
+        folder.remove()
+
+
 def user_root(parent: Path) -> Path:
     """`heddle-UID` below `parent`, private to the user. Raises `PermissionError`."""
     return private(parent / f"heddle-{os.getuid()}", variable="TMPDIR")

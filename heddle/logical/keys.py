@@ -70,6 +70,8 @@ def _said(
             inputs = {relation: keys[i] for relation, i in op.inputs.items()}
             return ("fragment", queries_said(op, inputs), op.row, op.columns, op.limit)
         case Step(trap=None, workflow=workflow, input=int(below)) if workflow not in plan.trapped:
+            if any(step.path in plan.left_out for step in op.steps):
+                return None  # without these rows it is not what another run would have
             calls = [_call_said(step, settings) for step in op.steps]
             if below not in keys or any(call is None for call in calls):
                 return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from heddle.core.planning import quoted
@@ -54,7 +54,7 @@ class Goals:
 def lower(program: TypedProgram, goals: Goals) -> LogicalPlan:
     """The plan of the chosen workflows; its roots are effects, asked outputs, else unread last results."""
     lowering = _Lowering(program)
-    for node in _read_by(program, [i for w in program.workflows.values() for i in w.nodes]):
+    for node in read_by(program, [i for w in program.workflows.values() for i in w.nodes]):
         lowering.add(node)
     chosen = [program.workflows[name] for name in goals.workflows or tuple(program.workflows)]
     roots: list[OpId] = []
@@ -69,10 +69,40 @@ def lower(program: TypedProgram, goals: Goals) -> LogicalPlan:
     return LogicalPlan(lowering.ops, tuple(roots), names=names, trapped=trapped)
 
 
+@record(frozen=True, slots=True)
+class LoweredNodes:
+    """Operators of some nodes and of all that they read. `next_id` is not taken by any."""
+
+    ops: Mapping[OpId, Op]
+    next_id: OpId
+    trapped: frozenset[str]
+
+
+def lower_nodes(program: TypedProgram, nodes: Sequence[NodeId]) -> LoweredNodes:
+    """What gives the rows of some nodes, for a reader that stands outside of the program. It reads them under
+    the names of `relation_names`."""
+    lowering = _Lowering(program)
+    lowering.relation_of = dict(relation_names(program))
+    for node in read_by(program, nodes):
+        lowering.add(node)
+    trapped = frozenset(w.name for w in program.workflows.values() if w.trap is not None)
+    return LoweredNodes(lowering.ops, lowering.next_id, trapped)
+
+
+def relation_names(program: TypedProgram) -> Mapping[NodeId, str]:
+    """The name under which SQL reads each node."""
+    names = {node.id: f"r{node.id}" for node in program.nodes}
+    for node in program.nodes:
+        if isinstance(node, QueryNode):
+            names[node.id] = node.relation
+            names.update({i.node: i.relation for i in node.inputs})
+    return names
+
+
 def lower_handler(program: TypedProgram, handler: Handler) -> LogicalPlan:
     """The plan of a handler: its effects, and printed what nothing reads."""
     lowering = _Lowering(program)
-    for node in _read_by(program, list(handler.nodes)):
+    for node in read_by(program, handler.nodes):
         lowering.add(node)
     own = [program.nodes[i] for i in handler.nodes]
     roots = [node.id for node in own if _is_effect(node)]
@@ -102,9 +132,10 @@ def _roots_of(workflow: Workflow, program: TypedProgram, goals: Goals, lowering:
     return roots
 
 
-def _read_by(program: TypedProgram, stack: list[NodeId]) -> list[Node]:
+def read_by(program: TypedProgram, nodes: Iterable[NodeId]) -> list[Node]:
     """Some nodes and all that they read, in the program's order."""
     wanted: set[NodeId] = set()
+    stack = list(nodes)
     while stack:
         node_id = stack.pop()
         if node_id not in wanted:

@@ -63,6 +63,7 @@ class Query:
     """One query inside a fragment: `relation` is the name under which later queries speak of it.
 
     `tables` are the relations its SQL reads; each is another query of the fragment or one of its inputs.
+    It is not `portable` when something in it that its words do not show means something else elsewhere.
     """
 
     relation: str
@@ -73,6 +74,7 @@ class Query:
     span: Span
     reduces: bool
     late: bool
+    portable: bool = True
 
 
 @record(frozen=True, slots=True)
@@ -191,7 +193,8 @@ class LogicalPlan:
     """`roots` are what must be computed, in program order. `spooled` operators are materialized as a
     frame before anything reads them; all others stream to their one reader. `trapped` are the workflows
     and handlers in which a failure of a stage without a trap of its own can reach a handler. `common` are
-    operators with which several workflows of the program begin, with the names of these."""
+    operators with which several workflows of the program begin, with the names of these. `left_out` are paths
+    of stages whose rejected rows nobody gets: those of a client's query where a run has a handler."""
 
     ops: Mapping[OpId, Op]
     roots: tuple[OpId, ...]
@@ -200,6 +203,7 @@ class LogicalPlan:
     names: Mapping[str, OpId] = field(default_factory=dict)
     trapped: frozenset[str] = frozenset()
     common: Mapping[OpId, tuple[str, ...]] = field(default_factory=dict)
+    left_out: frozenset[str] = frozenset()
 
     def readers(self) -> dict[OpId, list[OpId]]:
         """For each operator those that read it, once per reading place, in order of their ids."""

@@ -201,6 +201,8 @@ class _Reader:
                 self._mixed(at, end)
             case "CONCAT":
                 self._printed(at + 2, end)
+            case "AVG" if self._decimals and self._text(at + 2).upper() != "CAST":
+                raise _Refused("an average of decimals has another type")
             case "SUBSTR":
                 numbers = [self._tokens[end - 1].kind, self._tokens[end - 3].kind]
                 if numbers != ["number", "number"] or self._text(end - 2) != ",":

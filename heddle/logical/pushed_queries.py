@@ -51,9 +51,11 @@ def parsed(sql: str) -> exp.Expr:
         raise Refused("the query has a form that cannot be read here") from None
 
 
-def movable_queries(fragment: Fragment, inputs: Mapping[str, SqlSource]) -> Movables:
-    """`inputs` are those of the fragment that are sources, by relation."""
-    return on_deep_stack(_Search(fragment, inputs).found)
+def movable_queries(
+    fragment: Fragment, inputs: Mapping[str, SqlSource], trapped: frozenset[str]
+) -> Movables:
+    """`inputs` are those of the fragment that are sources, by relation; `trapped` are the plan's."""
+    return on_deep_stack(_Search(fragment, inputs, trapped).found)
 
 
 def row_of(fragment: Fragment) -> RowType:
@@ -67,9 +69,12 @@ def row_of(fragment: Fragment) -> RowType:
 class _Search:
     """One pass over the queries of a fragment, from the first to its result."""
 
-    def __init__(self, fragment: Fragment, inputs: Mapping[str, SqlSource]) -> None:
+    def __init__(
+        self, fragment: Fragment, inputs: Mapping[str, SqlSource], trapped: frozenset[str]
+    ) -> None:
         self._fragment = fragment
         self._inputs = inputs
+        self._trapped = trapped
         self._movable: dict[str, Movable] = {}
         self._places: Counter[str] = Counter()
         for query in fragment.queries:
@@ -113,13 +118,16 @@ class _Search:
                 raise Refused("it reads the same rows in several places")
         if len({source.connection for source in over}) > 1:
             raise Refused("it reads from several connections")
+        if not query.portable:
+            raise Refused("it compares texts with numbers, which databases do in their own ways")
         if query.late or not query.row.complete:
             raise Refused("its columns are known only when the program runs")
         steps = [source.step for source in over]
         first = steps[0]
         if self._fragment.trap is not None or any(step.trap is not None for step in steps):
             raise Refused("it has a trap of its own, or its rows have one")
-        if any(step.workflow != self._fragment.workflow for step in steps):
+        workflows = {self._fragment.workflow, *(step.workflow for step in steps)}
+        if len(workflows) > 1 and workflows & self._trapped:
             raise Refused("its failures and those of its rows go to different handlers")
         if self._fragment.policy not in (NO_POLICY, first.policy) or any(
             step.policy != first.policy for step in steps

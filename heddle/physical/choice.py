@@ -101,6 +101,8 @@ def _only_groups(fragment: Fragment) -> bool:
 def _why_not(fragment: Fragment, plan: LogicalPlan, reads_itself: Callable[[Scan], bool]) -> str | None:
     if fragment.late or not fragment.row.complete:
         return "its columns are known only in the run"
+    if not all(query.portable for query in fragment.queries):
+        return "DuckDB compares texts with numbers in another way"
     rows: list[RowType] = []
     for relation, op_id in fragment.inputs.items():
         op = plan.ops[op_id]

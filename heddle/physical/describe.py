@@ -17,6 +17,7 @@ from datafusion import LogicalPlan as EnginePlan
 from datafusion.expr import Expr, TableScan
 
 from heddle.core.deep_stack import deep_thread
+from heddle.core.private_folder import scratch_folder
 from heddle.core.types import RowType
 from heddle.logical.explain import Explanation, FragmentPlans, Pushed, explain_plan
 from heddle.logical.plan import Fragment, LogicalPlan, OpId, Scan, Sink, Step, Values
@@ -27,7 +28,6 @@ from heddle.physical.engine_errors import EngineError, engine_errors
 from heddle.physical.environment import ConfigResolver
 from heddle.physical.frames import Frame
 from heddle.physical.inputs import FileBinding
-from heddle.physical.scratch import scratch_folder
 from heddle.physical.session import Binding, Session, StreamBinding
 from heddle.physical.tasks import cut
 from heddle.physical.values import values_table

@@ -29,26 +29,32 @@ BOTH_SHARES: Final = (0.15, 0.5)
 class Engines:
     """Streams the fragments of a plan on the engine that was chosen for each. Thread-safe."""
 
-    def __init__(self, env: RunEnvironment, plan: LogicalPlan) -> None:
+    def __init__(self, env: RunEnvironment, plan: LogicalPlan, session: Session | None = None) -> None:
+        """`session` is that of others as well, to be taken in place of an own one."""
         self._env = env
         datafusion, duckdb = _shares(plan)
         self._duckdb_bytes = int(env.memory_bytes * duckdb)
         self._datafusion_bytes = int(env.memory_bytes * datafusion)
         self._lock = threading.Lock()
-        self._datafusion: Session | None = None
+        self._datafusion = session
         self._duckdb: DuckSession | None = None
 
     def stream(
-        self, fragment: Fragment, inputs: Mapping[str, FragmentInput], stop: CancelToken, work: Work
+        self,
+        fragment: Fragment,
+        inputs: Mapping[str, FragmentInput],
+        stop: CancelToken,
+        work: Work | None,
     ) -> Batches:
-        """Batches of the fragment's result, at least one. `work` has what it took when the stream has ended.
-        Raises `StageFailed` or `Cancelled`."""
+        """Batches of the fragment's result, at least one. `work`, if it is asked for, has what it took when
+        the stream has ended. Raises `StageFailed` or `Cancelled`."""
         if fragment.engine == "datafusion":
             return self._on_datafusion(fragment, inputs, stop, work)
         from heddle.physical.duck_fragments import DuckFragment
 
+        session = self._duck_session()
         return DuckFragment(
-            fragment, inputs, self._duck_session(), self._on_datafusion, self._env, stop, work
+            fragment, inputs, session, self._on_datafusion, self._env, stop, work or Work()
         ).stream()
 
     def close(self) -> None:
@@ -56,7 +62,11 @@ class Engines:
             self._duckdb.close()
 
     def _on_datafusion(
-        self, fragment: Fragment, inputs: Mapping[str, FragmentInput], stop: CancelToken, work: Work
+        self,
+        fragment: Fragment,
+        inputs: Mapping[str, FragmentInput],
+        stop: CancelToken,
+        work: Work | None,
     ) -> Batches:
         from heddle.physical.fragments import stream_on_datafusion
         from heddle.physical.session import Session

@@ -1,12 +1,13 @@
 """A fragment on DataFusion: its inputs are bound as tables, it is planned, threads pull its partitions.
 
 `stream_on_datafusion` gives batches of the fragment's row; each partition is pulled by a thread of its own
-into a bounded channel, so the plan runs ahead of its reader by a few batches and no more.
+into a bounded channel, so the plan runs ahead of its reader by a few batches and no more. A fragment that
+reduces may compute for long before its first batch, so it is pulled in a way that can be given up meanwhile.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from threading import Thread
 
 import pyarrow as pa
@@ -32,12 +33,14 @@ def stream_on_datafusion(
     session: Session,
     env: RunEnvironment,
     stop: CancelToken,
-    work: Work,
+    work: Work | None,
 ) -> Batches:
-    """Batches of the fragment's result, at least one. Raises `StageFailed` or `Cancelled`."""
+    """Batches of the fragment's result, at least one; `work` is None where nobody asks what it took. Raises
+    `StageFailed` or `Cancelled`."""
     leaf = Channel(stop, bytes_max=env.channel_bytes_max)
     threads: list[Thread] = []
     outputs: list[Channel] = []
+    ends: list[Callable[[], None]] = []
     planned: PlannedFragment | None = None
     try:
         bindings: dict[str, Binding] = {}
@@ -54,13 +57,29 @@ def stream_on_datafusion(
             planned = session.plan(fragment, bindings)
         schema = plain_schema(planned.schema)
         count = planned.plan.partition_count
+        if not inputs and count == 1:
+            # Nothing is read, so nothing is waited for: a thread would cost more than the rows.
+            with engine_errors():
+                rows = [b.to_pyarrow() for b in planned.context.execute(planned.plan, 0)]
+            yield from at_least_one((as_plain(batch, schema) for batch in rows), schema)
+            return
         if planned.ordered:
             outputs += [Channel(stop, bytes_max=env.channel_bytes_max) for _ in range(count)]
         else:
             outputs.append(Channel(stop, producers=count, bytes_max=env.channel_bytes_max))
+        files_only = all(isinstance(source, FileBinding | Frame) for source in inputs.values())
         for index in range(count):
             output = outputs[index % len(outputs)]
-            threads.append(_pull(planned, index, schema, output))
+            # What waits for another stage's rows blocks the thread that polls it, which must be its own.
+            if fragment.reduces and files_only:
+                from heddle.physical.pulling import pull_until_given_up
+
+                thread, give_up = pull_until_given_up(planned, index, schema, output)
+                ends.append(stop.on_cancel(give_up))
+                ends.append(give_up)
+                threads.append(thread)
+            else:
+                threads.append(_pull(planned, index, schema, output))
         yield from at_least_one((batch for output in outputs for batch in output), schema)
     except EngineError as error:
         if leaf.error is not None:
@@ -70,9 +89,11 @@ def stream_on_datafusion(
     finally:
         for channel in (leaf, *outputs):
             channel.close()
+        for end in ends:
+            end()
         for thread in threads:
             thread.join(JOIN_WAIT_S)
-        if planned is not None:
+        if planned is not None and work is not None:
             _count(planned.plan, work)
 
 

@@ -7,8 +7,11 @@ from typing import TypeAlias
 
 from heddle.core.config import ConfigValue
 from heddle.core.record import record
+from heddle.logical.plan import Op, Scan, Values
 from heddle.physical.batches import Batches
+from heddle.physical.environment import RunEnvironment
 from heddle.physical.frames import Frame
+from heddle.physical.values import values_table
 
 
 @record(frozen=True, slots=True)
@@ -22,3 +25,15 @@ class FileBinding:
 
 FragmentInput: TypeAlias = FileBinding | Frame | Batches
 """A stream comes from another stage of the same task and gives at least one batch; there is one at most."""
+
+
+def read_leaf(op: Op, env: RunEnvironment) -> FileBinding | Frame:
+    """What a fragment reads of an operator that no engine computes."""
+    match op:
+        case Scan():
+            return FileBinding(op.step, env.resolver.config(op), op.row.names)
+        case Values():
+            table = values_table(op)
+            return Frame(table.schema, tuple(table.to_batches()), table.num_rows, table.nbytes, 0, None)
+        case _:
+            raise AssertionError(f"{op.path} is computed")

@@ -27,7 +27,7 @@ from heddle.physical.environment import RunEnvironment
 from heddle.physical.events import StageFinished
 from heddle.physical.failures import StageFailed, disk_error
 from heddle.physical.frames import Frame, FrameStore
-from heddle.physical.inputs import FileBinding, FragmentInput
+from heddle.physical.inputs import FragmentInput, read_leaf
 from heddle.physical.metering import Meter, Work
 from heddle.physical.task_queue import TaskQueue
 from heddle.physical.tasks import PhysicalPlan, Task
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 Source: TypeAlias = Callable[[CancelToken, Work], Batches]
 """The rows of a stream, at least one batch; the token ends the reading."""
+
+Taker: TypeAlias = Callable[[pa.RecordBatch], None]
 
 ABANDON_AFTER_S: Final = 0.4
 """How long a cancelled run waits for its tasks before it leaves them behind."""
@@ -74,11 +76,12 @@ class PlanRun:
         sources: Mapping[OpId, Source] | None = None,
         fed: frozenset[OpId] = frozenset(),
         shares: bool = False,
+        taker: Taker | None = None,
     ) -> None:
         """`given` are frames that no task of the plan makes, `sources` give the rows of streams that are read
         meanwhile. Frames of `fed` operators hold rows that count as read when their turn ends, so a handler
         gets them when a task that reads them fails. With `shares` it takes frames that other runs compute or
-        have left, and gives them its own."""
+        have left, and gives them its own. The `taker` is given the rows of a root that ends in no sink."""
         self._physical = physical
         self._plan = physical.logical
         self._env = env
@@ -90,6 +93,7 @@ class PlanRun:
         self._sources = sources or {}
         self._fed = fed
         self._shares = shares
+        self._taker = taker
         self._stop = CancelToken()
         self._changed = threading.Condition()
         self._result = PlanResult()
@@ -247,6 +251,8 @@ class PlanRun:
 
     def _drain(self, op: Op) -> None:
         for batch in self._stream(op):
+            if self._taker is not None:
+                self._taker(batch)
             self._count(batch.num_rows)
 
     def _run_sink(self, op: Sink) -> None:
@@ -374,18 +380,8 @@ class PlanRun:
     def _fragment_input(self, op_id: OpId) -> FragmentInput:
         op = self._plan.ops[op_id]
         match op:
-            case Scan():
-                return FileBinding(op.step, self._env.resolver.config(op), op.row.names)
-            case Values():
-                table = values_table(op)
-                return Frame(
-                    table.schema,
-                    tuple(table.to_batches()),
-                    table.num_rows,
-                    table.nbytes,
-                    0,
-                    None,
-                )
+            case Scan() | Values():
+                return read_leaf(op, self._env)
             case ErrorRows():
                 assert self._error_frame is not None
                 return self._error_frame

@@ -125,7 +125,8 @@ def _made_by() -> str:
 def _why_not(step: Step, plan: LogicalPlan) -> str:
     if any(member.call.signature.step_class != "pure" for member in step.steps):
         return "not kept: it is not declared as deterministic"
-    if step.trap is not None or step.workflow in plan.trapped:
+    left_out = any(each.path in plan.left_out for each in step.steps)
+    if step.trap is not None or step.workflow in plan.trapped or left_out:
         return "not kept: its rejected rows go to a handler"
     if any(member.call.resources for member in step.steps):
         return "not kept: it uses a resource"

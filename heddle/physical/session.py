@@ -67,13 +67,19 @@ class Session:
     `base` is the program's folder, `pool_bytes` what DataFusion's pools may take in all.
     """
 
-    def __init__(self, scratch: Path, base: Path, pool_bytes: int, cores: int) -> None:
+    def __init__(
+        self, scratch: Path, base: Path, pool_bytes: int, cores: int, *, keeps_files: bool = False
+    ) -> None:
+        """With `keeps_files` the tables of files stay bound, as long as the files are the same."""
         self._base = base
         self._spill = scratch / "spill"
         self._pool_bytes = pool_bytes
         self._cores = cores
         self._lock = threading.Lock()
         self._contexts: dict[ContextKind, SessionContext] = {}
+        self._keeps_files = keeps_files
+        self._kept: dict[tuple[int, str], object] = {}
+        """What the table of a context is bound to."""
 
     def logical(self, fragment: Fragment, bindings: Mapping[str, Binding]) -> DataFrame:
         """The fragment's analysed plan over its bound inputs."""
@@ -91,14 +97,33 @@ class Session:
     def _plan(self, fragment: Fragment, bindings: Mapping[str, Binding]) -> tuple[DataFrame, SessionContext]:
         with self._lock:
             context = self._context(_kind(fragment, bindings))
+            kept = {relation: self._files(binding) for relation, binding in bindings.items()}
             for relation, binding in bindings.items():
-                self._bind(context, fragment, relation, binding)
+                place = id(context), relation
+                if kept[relation] is None or self._kept.get(place) != kept[relation]:
+                    self._unbind(context, relation)
+                    self._bind(context, fragment, relation, binding)
+                    self._kept[place] = kept[relation]
             frame = context.sql(_sql(fragment))
-            for relation in bindings:
-                context.deregister_table(relation)
+            for relation, files in kept.items():
+                if files is None:
+                    self._unbind(context, relation)
         if fragment.columns is not None:
             frame = frame.select(*(quoted(name) for name in fragment.columns))
         return (frame if fragment.limit is None else frame.limit(fragment.limit)), context
+
+    def _files(self, binding: Binding) -> object | None:
+        """What a binding to files depends on; None for one that is not kept."""
+        if not self._keeps_files or not isinstance(binding, FileBinding):
+            return None
+        from heddle.std.file_states import file_states
+
+        states = file_states(binding.step, binding.config, self._base)
+        return None if states is None else (binding.step, repr(binding.config), states)
+
+    def _unbind(self, context: SessionContext, relation: str) -> None:
+        context.deregister_table(relation)
+        self._kept.pop((id(context), relation), None)
 
     def _context(self, kind: ContextKind) -> SessionContext:
         if kind not in self._contexts:

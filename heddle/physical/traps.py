@@ -46,10 +46,13 @@ class Traps:
         program: TypedProgram,
         env: RunEnvironment,
         fallback: Mapping[str, str | None] | None = None,
+        left_out: frozenset[str] | None = None,
     ) -> None:
+        """With `left_out` no handler gets anything; these stages' rejected rows are just left out."""
         self._program = program
         self._env = env
         self._fallback = fallback
+        self._left_out = left_out
         self._lock = threading.Lock()
         self.caught: dict[str, Caught] = {}
         self.fatal: StageFailed | None = None
@@ -84,6 +87,8 @@ class Traps:
         )
         refused = rows.take(rejection.rows)
         self._env.listener(RowsRejected(self._env.run_id, op.path, refused.num_rows, reason))
+        if self._left_out is not None and op.path in self._left_out:
+            return
         handler = self._handler(op)
         if handler is None:
             count = f"{refused.num_rows} row" + ("s" if refused.num_rows != 1 else "")
@@ -102,6 +107,8 @@ class Traps:
         self._keep(handler, op, error, refused)
 
     def _handler(self, op: Op) -> str | None:
+        if self._left_out is not None:
+            return None
         match op:
             case Fragment() | Step() | Sink():
                 own = op.trap

@@ -9,8 +9,9 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from io import StringIO
 from pathlib import Path
-from typing import Protocol, TextIO
+from typing import Final, Protocol, TextIO
 
 import pyarrow as pa
 
@@ -24,6 +25,10 @@ class Streams:
 
     stdout: TextIO
     stderr: TextIO
+
+
+NO_STREAMS: Final = Streams(StringIO(), StringIO())
+"""Of what prints nothing."""
 
 
 @record(frozen=True, slots=True)

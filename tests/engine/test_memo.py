@@ -205,7 +205,7 @@ def test_a_file_written_just_now_is_not_trusted(place: Place, age_s: float, trus
         memo = RunMemo(
             Memo(place.folder, SIZE),
             plan,
-            engine._resolve(program, [plan]),
+            engine._setup.resolved(program, [plan]),
             place.folder,
             lambda: datetime.fromtimestamp(written_s + age_s, UTC),
         )

@@ -89,7 +89,7 @@ class _Pushing:
             return
         from heddle.logical.pushed_queries import movable_queries
 
-        movables = movable_queries(fragment, inputs)
+        movables = movable_queries(fragment, inputs, self._plan.trapped)
         for op_id, reason in movables.reasons:
             self._stays(op_id, f"stays here: {reason}")
         for movable in movables.last:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from heddle.physical.scratch import scratch_folder
+from heddle.core.private_folder import scratch_folder
 
 
 def test_it_is_private_and_goes_away(tmp_path: Path) -> None:
@@ -28,7 +28,7 @@ def test_a_folder_in_use_is_not_swept(tmp_path: Path) -> None:
 
 def test_what_a_killed_process_left_is_swept(tmp_path: Path) -> None:
     script = (
-        "import sys\nfrom pathlib import Path\nfrom heddle.physical.scratch import scratch_folder\n"
+        "import sys\nfrom pathlib import Path\nfrom heddle.core.private_folder import scratch_folder\n"
         "with scratch_folder('killed', Path(sys.argv[1])) as folder:\n"
         "    print(folder, flush=True)\n    sys.stdin.read()\n"
     )
