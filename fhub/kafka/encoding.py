@@ -39,8 +39,9 @@ class ValueEncoder(ABC):
 
 class JsonEncoder(ValueEncoder):
     def encode(self, rows: pa.Table) -> Sequence[bytes | str | None]:
-        texts: list[str | None] = to_json(rows).to_pylist()
-        return texts
+        # Kafka's client takes bytes as they are, and would encode each text.
+        values: list[bytes | None] = to_json(rows).cast(pa.binary()).to_pylist()
+        return values
 
 
 class PlainEncoder(ValueEncoder):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from json import JSONDecodeError
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import pyarrow as pa
 
@@ -27,6 +27,7 @@ ALONE_MAX: Final = 16
 """So many messages of a refused block are read one by one, as that takes less than to divide it further."""
 _NOT_FINITE: Final = rb"[\s:\[,]-?(?:NaN|Inf)"
 _BLANKS: Final = b" \t\r\n"
+_FIRST_PLAIN: Final = 0x20
 _YEAR_1_S: Final = -62135596800
 """The beginning of the year 1 in seconds since 1970."""
 JSON_MARK: Final = {b"heddle": b"json"}
@@ -77,14 +78,14 @@ class JsonDecoder(Decoder):
         """The rows of all values, or None when something among them needs a closer look."""
         if not self._readable or None in values:
             return None
-        block = b"\n".join(values)  # type: ignore[arg-type]  # none of them is None
-        if len(block) > BLOCK_BYTES_MAX and len(values) > 1:
+        given = cast("Sequence[bytes]", values)
+        block = b"\n".join(given)
+        if len(block) > BLOCK_BYTES_MAX and len(given) > 1:
             return None
-        lines = _lines(block, values)
+        lines = _lines(block, given)
         if lines is None or not _is_text(lines) or _may_hold_nan(lines):
             return None
-        block = lines
-        return self._read(block, len(values))
+        return self._read(lines, len(given))
 
     def _read(self, block: bytes, count: int) -> pa.Table | None:
         from pyarrow import json
@@ -218,21 +219,33 @@ def _nulls(given: Any, required: Sequence[str]) -> str | None:
     return f"{', '.join(null)} is null" if null else None
 
 
-def _lines(block: bytes, values: Sequence[bytes | None]) -> bytes | None:
+def _lines(block: bytes, values: Sequence[bytes]) -> bytes | None:
     """The block with an object a line, or None where a message is something else. A line's end within a
     message is white space, or in a text a mistake, just as a tab is."""
-    ends = len(values) - 1
-    if block.count(b"\n") > ends or b"\r" in block:
-        stripped = (value.strip(_BLANKS) for value in values if value is not None)
-        block = b"\n".join(value.replace(b"\n", b"\t").replace(b"\r", b"\t") for value in stripped)
-    if _are_objects(block, ends):
+    texts = pa.array(values, pa.binary())
+    if _has_control(texts) and (block.count(b"\n") >= len(values) or b"\r" in block):
+        values = [value.replace(b"\n", b"\t").replace(b"\r", b"\t") for value in values]
+        texts, block = pa.array(values, pa.binary()), b"\n".join(values)
+    if _are_objects(texts):
         return block
-    block = b"\n".join(value.strip(_BLANKS) for value in block.split(b"\n"))
-    return block if _are_objects(block, ends) else None
+    values = [value.strip(_BLANKS) for value in values]
+    return b"\n".join(values) if _are_objects(pa.array(values, pa.binary())) else None
 
 
-def _are_objects(block: bytes, ends: int) -> bool:
-    return block.startswith(b"{") and block.endswith(b"}") and block.count(b"}\n{") == ends
+def _has_control(texts: pa.BinaryArray) -> bool:
+    """Whether there is a line's end, a tab or the like. The lowest byte of all is found in a tenth of the
+    time that it takes to count line ends."""
+    data = texts.buffers()[2]
+    if not data:
+        return False
+    lowest = pc.min(pa.Array.from_buffers(pa.uint8(), data.size, [None, data]))
+    return bool(lowest.as_py() < _FIRST_PLAIN)
+
+
+def _are_objects(texts: pa.BinaryArray) -> bool:
+    """Whether each begins and ends as one."""
+    both = pc.and_(pc.starts_with(texts, b"{"), pc.ends_with(texts, b"}"))
+    return bool(pc.all(both, min_count=0).as_py())
 
 
 def _may_hold_nan(block: bytes) -> bool:

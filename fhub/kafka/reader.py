@@ -85,9 +85,11 @@ class Reader:
             taken, self._held = self._held[:count_max], self._held[count_max:]
             if len(taken) < count_max and not self.ended:
                 taken += self._consume(count_max - len(taken), 0 if taken else wait_s)
-            messages = [message for message in taken if message.error() is None]
-            if len(messages) < len(taken):
-                self._note([message for message in taken if message.error() is not None])
+            messages = taken
+            errors = [message for message in taken if message.error() is not None]
+            if errors:
+                messages = [message for message in taken if message.error() is None]
+                self._note(errors)
             last = _last_offsets(messages)
             if self._ends is not None:
                 messages, last = self._before_ends(messages, last, self._ends)
@@ -333,8 +335,8 @@ class Reader:
 
 def _last_offsets(messages: Sequence[Message]) -> dict[int, int]:
     """The offset of the last message of each partition; within one they rise."""
-    indexes = dict(zip([message.partition() for message in messages], range(len(messages)), strict=True))
-    return {partition: messages[index].offset() for partition, index in indexes.items()}
+    last = dict(zip([message.partition() for message in messages], messages, strict=True))
+    return {partition: message.offset() for partition, message in last.items()}
 
 
 _BEGINNING: Final = -2  # confluent_kafka.OFFSET_BEGINNING

@@ -8,12 +8,18 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
+from collections.abc import Sequence
+from typing import TypeAlias
 
 import pyarrow as pa
 
 from heddle.core import kernels as pc
 
 _t = pa.types
+Pieces: TypeAlias = "list[pa.StringArray | str]"
+"""What stands side by side in the text of each row. All pieces of a row are put together at once: what is
+put together twice is copied twice."""
+
 _NULL = "null"
 _SHORT_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\f": "\\f"}
 _CONTROL = "[\\x00-\\x1f]"
@@ -31,60 +37,73 @@ def to_json(rows: pa.Table | pa.RecordBatch) -> pa.StringArray:
 
 def json_texts(array: pa.Array) -> pa.StringArray:
     """Each value as JSON; a null is the text `null`."""
-    array = _storage(array)
-    type_ = array.type
-    if _t.is_null(type_):
-        return pa.repeat(pa.scalar(_NULL), len(array))
-    if array.null_count == 0:
-        return _encoded(array, type_)
-    return pc.fill_null(pc.if_else(array.is_valid(), _encoded(array, type_), _NULL), _NULL)
+    return _joined(_pieces(array))
 
 
 def _objects(batch: pa.RecordBatch) -> pa.StringArray:
-    names = batch.schema.names
+    return _joined(_object_pieces(batch.schema.names, batch.columns, batch.num_rows))
+
+
+def _object_pieces(names: Sequence[str], columns: Sequence[pa.Array], rows: int) -> Pieces:
     if not names:
-        return pa.repeat(pa.scalar("{}"), batch.num_rows)
-    return _joined_fields(names, [json_texts(column) for column in batch.columns])
+        return [pa.repeat(pa.scalar("{}"), rows)]
+    pieces: Pieces = []
+    for i, (name, column) in enumerate(zip(names, columns, strict=True)):
+        pieces += [("," if i else "{") + json.dumps(name, ensure_ascii=False) + ":", *_pieces(column)]
+    return [*pieces, "}"]
 
 
-def _joined_fields(names: list[str], texts: list[pa.StringArray]) -> pa.StringArray:
-    parts: list[pa.Array | str] = []
-    for i, (name, text) in enumerate(zip(names, texts, strict=True)):
-        parts += [("," if i else "{") + json.dumps(name, ensure_ascii=False) + ":", text]
-    return pc.binary_join_element_wise(*parts, "}", "")
+def _joined(pieces: Pieces) -> pa.StringArray:
+    """At least one of them is an array."""
+    if len(pieces) == 1:
+        return pieces[0]
+    parts: Pieces = []
+    for piece in pieces:
+        last = parts[-1] if parts else None
+        if isinstance(piece, str) and isinstance(last, str):
+            parts[-1] = last + piece
+        else:
+            parts.append(piece)
+    return pc.binary_join_element_wise(*parts, "")
 
 
-def _encoded(array: pa.Array, type_: pa.DataType) -> pa.StringArray:
+def _pieces(array: pa.Array) -> Pieces:
+    """Each value as JSON; a null is the text `null`."""
+    array = _storage(array)
+    if _t.is_null(array.type):
+        return [pa.repeat(pa.scalar(_NULL), len(array))]
+    pieces = _value_pieces(array)
+    if array.null_count == 0:
+        return pieces
+    return [pc.fill_null(pc.if_else(array.is_valid(), _joined(pieces), _NULL), _NULL)]
+
+
+def _value_pieces(array: pa.Array) -> Pieces:
     """JSON of the valid values; what stands at nulls does not matter."""
-    if _t.is_boolean(type_) or _t.is_integer(type_):
-        return pc.cast(array, pa.string())
+    type_ = array.type
+    if _t.is_boolean(type_) or _t.is_integer(type_) or _t.is_decimal(type_):
+        return [pc.cast(array, pa.string())]
     if _t.is_floating(type_):
-        return pc.if_else(pc.is_finite(array), float_texts(array), _NULL)
-    if _t.is_decimal(type_):
-        return pc.cast(array, pa.string())
+        return _float_pieces(array)
     if _t.is_string(type_) or _t.is_large_string(type_) or _t.is_string_view(type_):
-        return quoted_texts(array.cast(pa.string()))
+        return _quoted(array.cast(pa.string()))
     if _t.is_struct(type_):
-        names = [f.name for f in type_]
-        if not names:
-            return pa.repeat(pa.scalar("{}"), len(array))
-        return _joined_fields(names, [json_texts(pc.struct_field(array, [i])) for i in range(len(names))])
+        fields = [pc.struct_field(array, [i]) for i in range(type_.num_fields)]
+        return _object_pieces([f.name for f in type_], fields, len(array))
     if _t.is_map(type_):
         return _maps(array)
     if _t.is_list(type_) or _t.is_large_list(type_) or _t.is_fixed_size_list(type_):
         return _lists(array)
-    return quoted_texts(value_texts(array))
+    if _t.is_timestamp(type_):
+        return ['"', *_timestamp_pieces(array), '"']
+    return _quoted(value_texts(array))
 
 
 def value_texts(array: pa.Array) -> pa.StringArray:
     """Texts of values that are no JSON of their own: points in time, durations, bytes."""
     type_ = array.type
     if _t.is_timestamp(type_):
-        # Arrow formats a timestamp without a zone ten times faster; the stored value is UTC anyway.
-        text = pc.cast(_in_coarsest_unit(array.view(pa.timestamp(type_.unit))), pa.string())
-        return pc.binary_join_element_wise(
-            pc.replace_substring(text, " ", "T", max_replacements=1), "Z" if type_.tz else "", ""
-        )
+        return _joined(_timestamp_pieces(array))
     if _t.is_time(type_):
         return pc.replace_substring_regex(pc.cast(array, pa.string()), r"\.0+$", "")
     if _t.is_duration(type_):
@@ -108,6 +127,13 @@ def value_texts(array: pa.Array) -> pa.StringArray:
     return pa.array([None if v is None else str(v) for v in array.to_pylist()], pa.string())
 
 
+def _timestamp_pieces(array: pa.Array) -> Pieces:
+    # Arrow formats a timestamp without a zone ten times faster; the stored value is UTC anyway.
+    text = pc.cast(_in_coarsest_unit(array.view(pa.timestamp(array.type.unit))), pa.string())
+    iso = pc.replace_substring(text, " ", "T", max_replacements=1)
+    return [iso, "Z"] if array.type.tz else [iso]
+
+
 def _in_coarsest_unit(array: pa.Array) -> pa.Array:
     """Timestamps in the coarsest unit that holds them all, so that no zeros are written."""
     for unit in ("s", "ms", "us"):
@@ -118,16 +144,16 @@ def _in_coarsest_unit(array: pa.Array) -> pa.Array:
     return array
 
 
-def quoted_texts(array: pa.StringArray) -> pa.StringArray:
+def _quoted(array: pa.StringArray) -> Pieces:
     """Strings as JSON strings."""
     if not _has_special(array):
-        return pc.binary_join_element_wise('"', array, '"', "")
+        return ['"', array, '"']
     text = pc.replace_substring(pc.replace_substring(array, "\\", "\\\\"), '"', '\\"')
     if pc.any(pc.match_substring_regex(array, _CONTROL), min_count=0).as_py():
         for code in range(0x20):
             escape = _SHORT_ESCAPES.get(chr(code), f"\\u{code:04x}")
             text = pc.replace_substring(text, chr(code), escape)
-    return pc.binary_join_element_wise('"', text, '"', "")
+    return ['"', text, '"']
 
 
 def _has_special(array: pa.StringArray) -> bool:
@@ -148,24 +174,40 @@ def _has_special(array: pa.StringArray) -> bool:
 
 def float_texts(array: pa.Array) -> pa.StringArray:
     """Floats with all their digits; a whole one keeps `.0`, so that it is read as a float again."""
+    return _joined(_digits(_wide(array)))
+
+
+def _wide(array: pa.Array) -> pa.Array:
+    """Arrow's kernels do not take half floats."""
+    return array.cast(pa.float32()) if _t.is_float16(array.type) else array
+
+
+def _float_pieces(array: pa.Array) -> Pieces:
+    array = _wide(array)
+    finite = pc.is_finite(array)
+    digits = _digits(array)
+    if pc.all(finite, min_count=0).as_py():
+        return digits
+    return [pc.if_else(finite, _joined(digits), _NULL)]
+
+
+def _digits(array: pa.Array) -> Pieces:
     whole = pc.and_(pc.equal(pc.floor(array), array), pc.less(pc.abs(array), _EXPONENT_FROM))
-    return pc.binary_join_element_wise(pc.cast(array, pa.string()), pc.if_else(whole, ".0", ""), "")
+    text = pc.cast(array, pa.string())
+    return [text, pc.if_else(whole, ".0", "")] if pc.any(whole, min_count=0).as_py() else [text]
 
 
-def _lists(array: pa.Array) -> pa.StringArray:
+def _lists(array: pa.Array) -> Pieces:
     items = json_texts(array.flatten())
-    offsets = _offsets(array)
-    joined = pc.binary_join(pa.ListArray.from_arrays(offsets, items), ",")
-    return pc.binary_join_element_wise("[", joined, "]", "")
+    return ["[", pc.binary_join(pa.ListArray.from_arrays(_offsets(array), items), ","), "]"]
 
 
-def _maps(array: pa.MapArray) -> pa.StringArray:
+def _maps(array: pa.MapArray) -> Pieces:
     start, end = array.offsets[0].as_py(), array.offsets[-1].as_py()
     keys, values = array.keys.slice(start, end - start), array.items.slice(start, end - start)
     names = keys if _t.is_string(keys.type) else json_texts(keys)
-    pairs = pc.binary_join_element_wise(quoted_texts(names.cast(pa.string())), ":", json_texts(values), "")
-    joined = pc.binary_join(pa.ListArray.from_arrays(pc.subtract(array.offsets, start), pairs), ",")
-    return pc.binary_join_element_wise("{", joined, "}", "")
+    pairs = _joined([*_quoted(names.cast(pa.string())), ":", *_pieces(values)])
+    return ["{", pc.binary_join(pa.ListArray.from_arrays(pc.subtract(array.offsets, start), pairs), ","), "}"]
 
 
 def _offsets(array: pa.Array) -> pa.Int32Array:

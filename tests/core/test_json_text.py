@@ -65,6 +65,28 @@ def test_slices_give_the_same_lines(start: int) -> None:
     assert to_json(batch).to_pylist() == [EXPECTED[start]]
 
 
+def test_columns_without_nulls() -> None:
+    """Their texts are put together in one go, also those within a struct."""
+    at = pa.array([dt.datetime(2024, 1, 2, 3, 4, 5), dt.datetime(2024, 1, 2)], pa.timestamp("us", "UTC"))
+    inner = pa.StructArray.from_arrays([pa.array(["a", '"b"']), at], ["s", "at"])
+    table = pa.table(
+        {
+            "whole": [1.0, -2.0],
+            "half": [0.5, 1e-7],
+            "mixed": [3.0, 0.25],
+            "some": [float("inf"), 4.0],
+            "in": pa.StructArray.from_arrays([inner, pa.array([[1], []])], ["n", "l"]),
+            "empty": pa.array([{}, {}], pa.struct([])),
+        }
+    )
+    assert to_json(table).to_pylist() == [
+        '{"whole":1.0,"half":0.5,"mixed":3.0,"some":null,'
+        '"in":{"n":{"s":"a","at":"2024-01-02T03:04:05Z"},"l":[1]},"empty":{}}',
+        '{"whole":-2.0,"half":1e-7,"mixed":0.25,"some":4.0,'
+        '"in":{"n":{"s":"\\"b\\"","at":"2024-01-02T00:00:00Z"},"l":[]},"empty":{}}',
+    ]
+
+
 def test_no_rows_and_no_columns() -> None:
     assert to_json(TABLE.slice(0, 0)).to_pylist() == []
     assert to_json(pa.table({"x": [1, 2]}).select([])).to_pylist() == ["{}", "{}"]
