@@ -21,6 +21,7 @@ from heddle.paths import shown_path
 if TYPE_CHECKING:
     from heddle.frontend import ast
     from heddle.frontend.typed import ConfigData, Policy
+    from heddle.serve_settings import ServeSettings
 
 FILE_NAME = "heddle.toml"
 STATE_FOLDER = ".heddle"
@@ -88,6 +89,7 @@ class Project:
     state_folder: Path = Path(STATE_FOLDER)
     policy: ast.DictValue | None = None
     secrets: SecretSettings = SecretSettings()
+    serve: ServeSettings | None = None
     source: Source | None = None
 
     def select(self, profile: str | None, params: Mapping[str, str]) -> Project:

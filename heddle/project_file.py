@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal
 
 from heddle.config import (
-    FILE_NAME,
     SECRET_TIMEOUT_S,
     STATE_FOLDER,
     NamedStep,
@@ -21,20 +20,20 @@ from heddle.config import (
     RemotePlugin,
     SecretSettings,
 )
-from heddle.core.config import describe
-from heddle.diagnostics import Diagnostic, Fix, Source, did_you_mean
+from heddle.diagnostics import Diagnostic, Source
 from heddle.frontend import ast
-from heddle.sizes import SIZE_HELP, parse_size
-from heddle.toml_places import KeyPath, KeyPlace, key_places
+from heddle.toml_places import KeyPath
 from heddle.toml_problems import toml_problem
+from heddle.toml_reader import TomlReader
 from heddle.udf_bridge.address import URL_HELP, AddressError, parse_url
 
 if TYPE_CHECKING:
     from heddle.frontend.typed import ConfigData
+    from heddle.serve_settings import ServeSettings
 
-T = TypeVar("T")
-D = TypeVar("D")
-
+_SECTIONS = (
+    "project", "plugins", "steps", "profile", "memory", "memo", "state", "policy", "secrets", "serve",
+)  # fmt: skip
 _NAME = r"[A-Za-z_][A-Za-z0-9_-]*"
 
 
@@ -50,18 +49,11 @@ def read_project(source: Source, root: Path) -> tuple[Project, tuple[Diagnostic,
     return project, tuple(sorted(reader.diagnostics, key=lambda d: d.span))
 
 
-class _ProjectReader:
+class _ProjectReader(TomlReader):
     """Turns TOML's values into a `Project` and collects every problem on the way."""
 
-    def __init__(self, source: Source, root: Path) -> None:
-        self.source = source
-        self.root = root
-        self.places = key_places(source.text)
-        self.diagnostics: list[Diagnostic] = []
-
     def project(self, values: Mapping[str, object]) -> Project:
-        sections = ("project", "plugins", "steps", "profile", "memory", "memo", "state", "policy", "secrets")
-        top = self.table(values, (), sections)
+        top = self.table(values, (), _SECTIONS)
         about = self.table(top.get("project", {}), ("project",), ("name", "namespace"))
         memory = self.table(top.get("memory", {}), ("memory",), ("budget",))
         memo = self.table(top.get("memo", {}), ("memo",), ("size",))
@@ -80,6 +72,7 @@ class _ProjectReader:
             state_folder=self.text(state, ("state", "folder"), self.path, self.root / STATE_FOLDER),
             policy=self.policy(top["policy"]) if "policy" in top else None,
             secrets=self.secrets(top.get("secrets", {})),
+            serve=self.serve(top["serve"]) if "serve" in top else None,
             source=self.source,
         )
 
@@ -201,6 +194,14 @@ class _ProjectReader:
         file = self.text(table, (*at, "file"), self.path, None)
         return SecretSettings(file, self.command(table.get("command", [])), self.root, float(timeout))
 
+    def serve(self, value: object) -> ServeSettings:
+        from heddle.serve_file import ServeReader
+
+        reader = ServeReader(self.source, self.root)
+        settings = reader.serve(value)
+        self.diagnostics += reader.diagnostics
+        return settings
+
     def command(self, value: object) -> tuple[str, ...]:
         at = ("secrets", "command")
         example = 'write it like `command = ["pass", "show", "{name}"]`'
@@ -210,18 +211,6 @@ class _ProjectReader:
         if value and not any("{name}" in part for part in value[1:]):
             self.report("HD0723", "no argument of `command` holds `{name}`, the secret's name", at, example)
         return tuple(value)
-
-    def table(self, value: object, at: KeyPath, known: tuple[str, ...] | None = None) -> dict[str, object]:
-        """The table's entries; with `known` its other keys are errors and left out."""
-        if not isinstance(value, dict):
-            self.wrong_kind(at, value, "a table", f"write it as `[{'.'.join(at)}]` with its keys below")
-            return {}
-        if known is None:
-            return value
-        for key in value:
-            if key not in known:
-                self.unknown((*at, key), known)
-        return {key: item for key, item in value.items() if key in known}
 
     def data_table(
         self, value: object, at: KeyPath, known: tuple[str, ...] | None = None
@@ -246,58 +235,12 @@ class _ProjectReader:
                 )
                 return None
 
-    def text(
-        self, table: Mapping[str, object], at: KeyPath, read: Callable[[str, KeyPath], T | None], default: D
-    ) -> T | D:
-        value = table.get(at[-1])
-        if value is None:
-            return default
-        if not isinstance(value, str):
-            self.wrong_kind(at, value, "a string", f'write it like `{at[-1]} = "…"`')
-            return default
-        result = read(value, at)
-        return default if result is None else result
-
     def name(self, value: str, at: KeyPath) -> str | None:
         if re.fullmatch(_NAME, value):
             return value
         help = "letters, digits, `_` and `-` are allowed, and a letter or `_` at the start"
         self.report("HD0723", f"`{value}` cannot be the {at[-1]} of a project", at, help)
         return None
-
-    def size(self, value: str, at: KeyPath) -> int | None:
-        size = parse_size(value)
-        if size is None:
-            self.report("HD0723", f"`{value}` is not an amount of memory", at, SIZE_HELP)
-        return size
-
-    def path(self, value: str, at: KeyPath) -> Path | None:
-        if not value or "\0" in value:
-            self.report(
-                "HD0723", f"`{at[-1]}` has no path", at, f"paths are relative to the folder of {FILE_NAME}"
-            )
-            return None
-        return self.root / Path(value).expanduser()
-
-    def unknown(self, at: KeyPath, known: tuple[str, ...]) -> None:
-        near = did_you_mean(at[-1], known)
-        where = f"`[{'.'.join(at[:-1])}]`" if at[:-1] else FILE_NAME
-        fix = Fix(f"write `{near}`", ((self.place(at).key, near),)) if near else None
-        help = f"did you mean `{near}`?" if near else "it takes " + ", ".join(f"`{k}`" for k in known)
-        self.report("HD0721", f"{where} has no key `{at[-1]}`", at, help, fix=fix, on_key=True)
-
-    def wrong_kind(self, at: KeyPath, value: object, wanted: str, help: str) -> None:
-        self.report("HD0722", f"`{at[-1]}` is {_kind(value)}, where {wanted} is expected", at, help)
-
-    def report(
-        self, code: str, message: str, at: KeyPath, help: str, *, fix: Fix | None = None, on_key: bool = False
-    ) -> None:
-        place = self.place(at)
-        span = place.key if on_key else place.value
-        self.diagnostics.append(Diagnostic(code, "error", message, self.source, span, help, fix))
-
-    def place(self, at: KeyPath) -> KeyPlace:
-        return self.places.get(at) or self.place(at[:-1])
 
 
 def _is_remote(value: object) -> bool:
@@ -309,13 +252,3 @@ def _reference(kind: Literal["env", "secret"], name: str) -> ConfigData:
     from heddle.frontend.typed import EnvRef, SecretRef
 
     return EnvRef(name) if kind == "env" else SecretRef(name)
-
-
-def _kind(value: object) -> str:
-    match value:
-        case None | bool() | int() | float() | str() | list():
-            return describe(value)
-        case dict():
-            return "a table"
-        case _:
-            return "a date or time"

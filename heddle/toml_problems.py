@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from pathlib import Path
 
 from heddle.diagnostics import Diagnostic, Source, Span
 
@@ -47,4 +48,5 @@ def toml_problem(source: Source, error: tomllib.TOMLDecodeError) -> Diagnostic:
     span = Span(start, min(start + 1, len(source.text)))
     otherwise = ("the text cannot be read from here on", _PAIR_HELP)
     what, help = next((ours for theirs, ours in _TOML_PROBLEMS.items() if raw.startswith(theirs)), otherwise)
-    return Diagnostic("HD0720", "error", f"heddle.toml is not valid TOML: {what}", source, span, help)
+    name = Path(source.path).name
+    return Diagnostic("HD0720", "error", f"{name} is not valid TOML: {what}", source, span, help)
