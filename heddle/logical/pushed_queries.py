@@ -51,9 +51,7 @@ def parsed(sql: str) -> exp.Expr:
         raise Refused("the query has a form that cannot be read here") from None
 
 
-def movable_queries(
-    fragment: Fragment, inputs: Mapping[str, SqlSource], trapped: frozenset[str]
-) -> Movables:
+def movable_queries(fragment: Fragment, inputs: Mapping[str, SqlSource], trapped: frozenset[str]) -> Movables:
     """`inputs` are those of the fragment that are sources, by relation; `trapped` are the plan's."""
     return on_deep_stack(_Search(fragment, inputs, trapped).found)
 
@@ -69,9 +67,7 @@ def row_of(fragment: Fragment) -> RowType:
 class _Search:
     """One pass over the queries of a fragment, from the first to its result."""
 
-    def __init__(
-        self, fragment: Fragment, inputs: Mapping[str, SqlSource], trapped: frozenset[str]
-    ) -> None:
+    def __init__(self, fragment: Fragment, inputs: Mapping[str, SqlSource], trapped: frozenset[str]) -> None:
         self._fragment = fragment
         self._inputs = inputs
         self._trapped = trapped

@@ -15,6 +15,7 @@ from datafusion import ExecutionPlan
 
 from heddle.core.deep_stack import deep_thread
 from heddle.logical.plan import Fragment
+from heddle.logical.sql import fragment_sql
 from heddle.physical.batches import Batches, as_plain, at_least_one, plain_schema
 from heddle.physical.cancel import CancelToken
 from heddle.physical.channel import JOIN_WAIT_S, Channel, ChannelClosed
@@ -57,8 +58,8 @@ def stream_on_datafusion(
             planned = session.plan(fragment, bindings)
         schema = plain_schema(planned.schema)
         count = planned.plan.partition_count
-        if not inputs and count == 1:
-            # Nothing is read, so nothing is waited for: a thread would cost more than the rows.
+        if not inputs and count == 1 and " FROM " not in fragment_sql(fragment).upper():
+            # Nothing is read, so nothing is waited for: a thread would cost more than the row.
             with engine_errors():
                 rows = [b.to_pyarrow() for b in planned.context.execute(planned.plan, 0)]
             yield from at_least_one((as_plain(batch, schema) for batch in rows), schema)

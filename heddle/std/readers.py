@@ -25,6 +25,7 @@ from heddle.core.types import TIMESTAMP, parse_type
 from heddle.diagnostics import did_you_mean
 from heddle.std.files import FileSet, find_files, open_plain, shown
 from heddle.std.locate import locate
+from heddle.std.mapped import mapped_files, register_mapped
 from heddle.std.reader_errors import ReaderError, explain_error, reader_error
 from heddle.std.stores import Store, StoreMismatch, address_of, store_of
 
@@ -49,6 +50,10 @@ def describe(step_name: str, config: Config, base: Path) -> pa.Schema:
 
 def register(context: SessionContext, table_name: str, step_name: str, config: Config, base: Path) -> None:
     """Make the reader's files a table of the context. Raises `ReaderError`."""
+    mapped = mapped_files(config) if step_name == "arrow" else None
+    if mapped is not None:
+        register_mapped(context, table_name, mapped)
+        return
     path = _text(config, "path")
     store = _store(config, path)
     files = find_files(

@@ -1,0 +1,213 @@
+"""The files that hold the rows of kept tables: written as batches come, cut at a size, deleted when nothing
+holds them.
+
+A part is held by the table that it belongs to, by transactions that see it, and by what is being read.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import threading
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
+
+import pyarrow as pa
+
+from heddle.database.errors import QueryError
+from heddle.database.kept_manifest import Part
+from heddle.database.part_file import PartFile
+
+ENDING: Final = ".arrow"
+_NAME: Final = r"[0-9a-f]{32}\.arrow"
+PART_BYTES_MAX: Final = 1 << 30
+BATCH_BYTES_MIN: Final = 1 << 20
+"""Smaller batches are put together before they are written."""
+BATCH_COUNT_MAX: Final = 1024
+"""So many small batches are put together at most."""
+LARGE_PART_BYTES: Final = 16 << 20
+"""To delete a larger part takes so long that nobody waits for it."""
+
+
+class Parts:
+    """The parts of one folder. Safe for threads."""
+
+    def __init__(self, folder: Path, *, part_bytes_max: int) -> None:
+        self.folder = folder
+        self._part_bytes_max = part_bytes_max
+        self._lock = threading.Lock()
+        self._holders: Counter[str] = Counter()
+        self._forgotten: deque[tuple[Part, ...]] = deque()
+        self._closed = False
+        self._deleting = ThreadPoolExecutor(1, thread_name_prefix="heddle-delete")
+
+    def hold(self, parts: Iterable[Part]) -> None:
+        with self._lock:
+            self._holders.update(part.file for part in parts)
+
+    def let_go(self, parts: Iterable[Part]) -> None:
+        """Delete those that nothing holds any more. What is mapped stays readable."""
+        unheld: list[Part] = []
+        with self._lock:
+            let_go = list(parts)
+            while self._forgotten:
+                let_go += self._forgotten.popleft()
+            for part in let_go:
+                self._holders[part.file] -= 1
+                assert self._holders[part.file] >= 0, "a part is let go as often as it is held"
+                if not self._holders[part.file]:
+                    del self._holders[part.file]
+                    unheld.append(part)
+            if self._closed:
+                return
+            for part in unheld:
+                if part.size_bytes < LARGE_PART_BYTES:
+                    self._delete(part)
+                else:
+                    self._deleting.submit(self._delete, part)
+
+    def let_go_later(self, parts: tuple[Part, ...]) -> None:
+        """The same with the next ones. Takes no lock, so that the search for garbage may call it anywhere."""
+        self._forgotten.append(parts)
+
+    def close(self) -> None:
+        """What was to be deleted is gone, and nothing is from here on: the folder may be somebody else's.
+        More than once does no harm."""
+        with self._lock:
+            self._closed = True
+        self._deleting.shutdown()
+
+    def _delete(self, part: Part) -> None:
+        (self.folder / part.file).unlink(missing_ok=True)
+
+    def sweep(self) -> None:
+        """Delete what an ended process has left: parts that nothing holds."""
+        with self._lock:
+            for path in self.folder.iterdir():
+                if re.fullmatch(_NAME, path.name) and path.name not in self._holders:
+                    path.unlink(missing_ok=True)
+
+    def writer(self, table: str, schema: pa.Schema) -> PartWriter:
+        return PartWriter(self, table, schema, self._part_bytes_max)
+
+
+class PartWriter:
+    """Batches of one schema become parts, which the writer holds until they are let go. Used by one thread
+    at a time."""
+
+    def __init__(self, parts: Parts, table: str, schema: pa.Schema, part_bytes_max: int) -> None:
+        self._parts = parts
+        self._part_bytes_max = part_bytes_max
+        self._table = table
+        self._schema = schema
+        self._written: list[Part] = []
+        self._small: list[pa.RecordBatch] = []
+        self._small_bytes = 0
+        self._open: _OpenPart | None = None
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Raises `QueryError`; what was written before stays until it is let go."""
+        if not batch.num_rows:
+            return
+        if batch.nbytes >= BATCH_BYTES_MIN and not self._small:
+            self._put(batch)
+            return
+        self._small.append(batch)
+        self._small_bytes += batch.nbytes
+        if self._small_bytes >= BATCH_BYTES_MIN or len(self._small) >= BATCH_COUNT_MAX:
+            self._put_small()
+
+    def finish(self) -> tuple[Part, ...]:
+        """All parts, at least one. Raises `QueryError`."""
+        if self._small:
+            self._put_small()
+        if self._open is None and not self._written:
+            with write_errors(self._table):
+                self._open = _OpenPart(self._parts.folder, self._schema)
+        self._end_part()
+        return tuple(self._written)
+
+    def files(self, parts: Iterable[Part]) -> list[Path]:
+        """Where parts of the same folder lie."""
+        return [self._parts.folder / part.file for part in parts]
+
+    def discard(self) -> None:
+        """Let go of all that was written. More than once does no harm."""
+        part, self._open = self._open, None
+        if part is not None:
+            part.discard()
+        written, self._written = self._written, []
+        self._parts.let_go(written)
+
+    def _put_small(self) -> None:
+        small, self._small, self._small_bytes = self._small, [], 0
+        self._put(small[0] if len(small) == 1 else pa.concat_batches(small))
+
+    def _put(self, batch: pa.RecordBatch) -> None:
+        with write_errors(self._table):
+            if self._open is None:
+                self._open = _OpenPart(self._parts.folder, self._schema)
+            self._open.write(batch)
+        if self._open.size_bytes >= self._part_bytes_max:
+            self._end_part()
+
+    def _end_part(self) -> None:
+        if self._open is None:
+            return
+        with write_errors(self._table):
+            part = self._open.finish()
+        self._open = None
+        self._parts.hold((part,))
+        self._written.append(part)
+
+
+class _OpenPart:
+    """A part that is being written."""
+
+    def __init__(self, folder: Path, schema: pa.Schema) -> None:
+        self._path = folder / f"{uuid4().hex}{ENDING}"
+        self._file = PartFile(self._path)
+        try:
+            self._writer = pa.ipc.new_file(pa.PythonFile(self._file, mode="w"), schema)
+        except BaseException:
+            self.discard()
+            raise
+        self._rows = 0
+
+    @property
+    def size_bytes(self) -> int:
+        return self._file.tell()
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        self._writer.write_batch(batch)
+        self._rows += batch.num_rows
+
+    def finish(self) -> Part:
+        self._writer.close()
+        return Part(self._path.name, self._rows, self._file.finish())
+
+    def discard(self) -> None:
+        self._file.close()
+        self._path.unlink(missing_ok=True)
+
+
+@contextmanager
+def write_errors(table: str) -> Iterator[None]:
+    """What the disk refuses as a `QueryError` that names the table, and no path."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise QueryError(
+                "exhausted",
+                f"there is no space left for the rows of `{table}`",
+                help="drop tables that are not needed, or give the server a larger disk",
+            ) from error
+        reason = os.strerror(error.errno) if error.errno is not None else "the disk does not take them"
+        raise QueryError("failed", f"the rows of `{table}` cannot be kept: {reason}") from error

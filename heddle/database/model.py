@@ -1,0 +1,102 @@
+"""The catalog's words: tables, who looks at them, and the settings under which a statement is read.
+
+A catalog is a namespace, a schema in it a workflow, a table in that an output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import field
+from typing import Final, Literal, TypeAlias
+
+import pyarrow as pa
+
+from heddle.core.record import record
+
+TableKind: TypeAlias = Literal["VIEW", "TABLE", "SYSTEM TABLE"]
+"""`VIEW`: computed for each query from the workflow's plan. `TABLE`: kept rows, of a materialized output or
+of the scratch schema. The names are those that Flight SQL and JDBC know."""
+
+SYSTEM_SCHEMA: Final = "system"
+SCRATCH_SCHEMA: Final = "scratch"
+"""Where clients keep tables of their own."""
+REMARKS: Final = b"remarks"
+"""Metadata of a field: the comment of the column."""
+
+
+@record(frozen=True, slots=True)
+class TableName:
+    """A table's full name. Names are compared as written."""
+
+    catalog: str
+    schema: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.catalog}.{self.schema}.{self.name}"
+
+
+@record(frozen=True, slots=True)
+class ForeignKey:
+    columns: tuple[str, ...]
+    referenced: TableName
+    referenced_columns: tuple[str, ...]
+
+
+@record(frozen=True, slots=True)
+class TableParameter:
+    """What a table takes: `output(since => '2026-01-01')`. `default` is None where one must be given."""
+
+    name: str
+    type: pa.DataType
+    default: object | None
+
+
+@record(frozen=True, slots=True)
+class TableInfo:
+    """`schema` has the columns with their nullability. `writable`: rows can be put in."""
+
+    name: TableName
+    kind: TableKind
+    schema: pa.Schema
+    remarks: str | None = None
+    primary_key: tuple[str, ...] = ()
+    foreign_keys: tuple[ForeignKey, ...] = ()
+    parameters: tuple[TableParameter, ...] = ()
+    writable: bool = False
+
+
+@record(frozen=True, slots=True)
+class Viewer:
+    """Who asks. `roles` decide what is seen; `admin` sees everything and may end statements of others."""
+
+    name: str
+    roles: tuple[str, ...] = ()
+    admin: bool = False
+
+
+LOCAL: Final = Viewer("local", admin=True)
+"""The user of this machine, who owns the files."""
+
+Language: TypeAlias = Literal["sql", "prql"]
+Dialect: TypeAlias = Literal["datafusion", "duckdb"]
+
+
+@record(frozen=True, slots=True)
+class Settings:
+    """How a statement is read and run: where names without a schema are looked up (None: the only workflow
+    that has such an output), its language and dialect, and its limits (None: the server's)."""
+
+    catalog: str | None = None
+    schema: str | None = None
+    language: Language = "sql"
+    dialect: Dialect = "datafusion"
+    timeout_s: float | None = None
+    rows_max: int | None = None
+    memory_bytes: int | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+DEFAULT_SETTINGS: Final = Settings()
+
+IngestMode: TypeAlias = Literal["create", "append", "replace", "create_append"]
