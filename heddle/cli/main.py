@@ -26,7 +26,10 @@ _VERBS = {
     "check": ("heddle.cli.check", "Check programs; nothing is run."),
     "fmt": ("heddle.cli.fmt", "Lay programs out."),
     "run": ("heddle.cli.run", "Run a program."),
+    "sql": ("heddle.cli.sql", "Ask outputs of programs, or an endpoint, in SQL."),
+    "serve": ("heddle.cli.serve", "Serve outputs as tables to Flight SQL's clients."),
     "explain": ("heddle.cli.explain", "Show a program's plan, or what a diagnostic means."),
+    "user": ("heddle.cli.user", "Say who may log in to `heddle serve`."),
     "memo": ("heddle.cli.memo", "Clear results that runs have kept on disk."),
     "plugin": ("heddle.cli.plugin", "Make, list, describe, build and test plugins."),
     "version": ("heddle.cli.about", "Show versions."),
@@ -117,7 +120,7 @@ def _failed(error: Exception, colors: Colors) -> int:
         case HeddleError():
             shown = failure(error, color=True)
         case _:
-            return _internal_error(error)
+            return internal_error(error)
     click.echo(shown, err=True, color=colors.chosen)
     return error.exit_code
 
@@ -160,7 +163,8 @@ def leave(code: int) -> NoReturn:
     os._exit(code)
 
 
-def _internal_error(error: Exception) -> int:
+def internal_error(error: Exception) -> int:
+    """Say that the mistake is ours; the result is the exit code."""
     if os.environ.get("HEDDLE_DEBUG") == "1":
         import traceback
 

@@ -13,7 +13,7 @@ import click
 
 from heddle.cli.frame import Note, Piece, Style, source_frame
 from heddle.cli.wording import counted, visible
-from heddle.diagnostics import Diagnostic, Severity, Span
+from heddle.diagnostics import Diagnostic, Severity, Source, Span
 from heddle.errors import HeddleError, StageError
 
 Format = Literal["full", "line", "json"]
@@ -63,24 +63,16 @@ def renderer(format: Format, *, color: bool) -> Callable[[Diagnostic], str]:
 
 def full(diagnostic: Diagnostic, *, color: bool = False) -> str:
     severity = _SEVERITY_COLOR[diagnostic.severity]
-    source, place = diagnostic.source, diagnostic.source.position(diagnostic.span.start)
     notes = (
         Note(diagnostic.span, primary=True),
         *(Note(label.span, label.text) for label in diagnostic.labels),
     )
-    frame = list(source_frame(source, notes))
-    margin = " " * (len(frame[0][0][0]) - 1)
+    margin, frame = _framed(diagnostic.source, notes, severity, color)
     head = _paint(f"{diagnostic.severity}[{diagnostic.code}]", severity, color, bold=True)
     message = _paint(f": {_indented(diagnostic.message, '  ')}", None, color, bold=True)
-    arrow = _paint(f"{margin[:-1]}-->", "blue", color, bold=True)
-    lines = [
-        head + message,
-        f"{arrow} {visible(source.path)}:{place.line}:{place.column}",
-        *("".join(_paint_piece(piece, severity, color) for piece in line).rstrip() for line in frame),
-    ]
+    lines = [head + message, *frame]
     for name, text in _notes_below(diagnostic):
-        mark = f"{margin}{_paint('=', 'blue', color, bold=True)} {_paint(f'{name}:', None, color, bold=True)}"
-        lines.append(f"{mark} {_indented(text, margin + ' ' * (len(name) + 4))}")
+        lines.append(_note_below(margin, name, text, color))
     return "\n".join(lines)
 
 
@@ -117,15 +109,37 @@ def summary(diagnostics: Iterable[Diagnostic], file_count: int) -> str:
     return f"{' and '.join(counts) or 'no problems'} in {counted(file_count, 'file')}"
 
 
-def failure(error: HeddleError, *, color: bool = False) -> str:
-    """An operating failure: no place in the program, but a way to go on."""
+def failure(error: HeddleError, *, color: bool = False, place: tuple[Source, Span] | None = None) -> str:
+    """An operating failure, with a way to go on; `place` is where a text is refused, if it is about one."""
     message = _stage_message(error) if isinstance(error, StageError) else error.message
     lines = [f"{_paint('error:', 'red', color, bold=True)} {_indented(message, '  ')}"]
+    if place is not None:
+        source, span = place
+        margin, frame = _framed(source, (Note(span, primary=True),), "red", color)
+        notes = [_note_below(margin, "help", error.help, color)] if error.help else []
+        return "\n".join([*lines, *frame, *notes])
     if error.help:
         lines.append(f"  {_paint('help:', None, color, bold=True)} {_indented(error.help, ' ' * 8)}")
     if isinstance(error, StageError) and (frames := _stack_frames(error.stack_trace)):
         lines += [f"  {_paint('where:', None, color, bold=True)}", *frames]
     return "\n".join(lines)
+
+
+def _framed(source: Source, notes: tuple[Note, ...], severity: str, color: bool) -> tuple[str, list[str]]:
+    """What stands left of the frame's bar, and the lines: where the first note is, then the source."""
+    frame = list(source_frame(source, notes))
+    margin = " " * (len(frame[0][0][0]) - 1)
+    place = source.position(notes[0].span.start)
+    arrow = _paint(f"{margin[:-1]}-->", "blue", color, bold=True)
+    return margin, [
+        f"{arrow} {visible(source.path)}:{place.line}:{place.column}",
+        *("".join(_paint_piece(piece, severity, color) for piece in line).rstrip() for line in frame),
+    ]
+
+
+def _note_below(margin: str, name: str, text: str, color: bool) -> str:
+    mark = f"{margin}{_paint('=', 'blue', color, bold=True)} {_paint(f'{name}:', None, color, bold=True)}"
+    return f"{mark} {_indented(text, margin + ' ' * (len(name) + 4))}"
 
 
 def _stage_message(error: StageError) -> str:

@@ -113,7 +113,7 @@ class PrintSink:
 def table_lines(table: pa.Table, width: int | None) -> list[str]:
     """The rows as aligned text: numbers to the right, nothing wider than `width`."""
     names = list(table.column_names)
-    columns = [[_shown(name), *cells(table.column(name))] for name in names]
+    columns = [[_shown(name), *cells(column)] for name, column in zip(names, table.columns, strict=True)]
     widths = [max(map(text_width, column)) for column in columns]
     kept = _fit(widths, width)
     right = [_is_number(f.type) for f in table.schema]

@@ -37,6 +37,7 @@ def loaded(*arguments: str, folder: Path) -> tuple[int, set[str]]:
     [
         (["--help"], 0),
         (["run", "--help"], 0),
+        (["sql", "--help"], 0),
         (["version"], 0),
         (["completion", "bash"], 0),
         (["chek"], 2),
