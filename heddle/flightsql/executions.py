@@ -1,0 +1,201 @@
+"""Executions that clients hold tickets for: each belongs to its owner, expires, and can be cancelled."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+from heddle.core.record import record
+from heddle.database.errors import QueryError
+from heddle.database.model import Viewer
+from heddle.flightsql.calls import OnGone
+from heddle.flightsql.results import Result
+
+TICKET_S: Final = 300.0
+"""How long a ticket lives after it was made, renewed or last used."""
+UNREAD_S: Final = 10.0
+"""A stream that nobody has begun to read is stopped after so long, and runs again when it is asked for."""
+STALLED_S: Final = 600.0
+"""A client that takes nothing for so long loses its stream."""
+ANSWERED_S: Final = 1.0
+"""A client that has just been given a ticket will come with it."""
+EXECUTIONS_MAX: Final = 10_000
+CLOSE_S: Final = 5.0
+RUNNING_MAX: Final = 256
+"""How many answers are read at a time; further ones wait."""
+KEPT_BYTES_MAX: Final = 256 << 20
+"""Of answers that are there as a whole; those that were used longest ago are forgotten first."""
+STARTED_BETWEEN: Final = 64
+"""After so many statements it is looked whether that is too much."""
+HANDLE_BYTES: Final = 16
+
+
+@record(slots=True, eq=False)
+class Execution:
+    """`restart` makes another result of the same statement; None for what must run once. `endpoints` are the
+    streams that share its rows. `session` is the connection that asked for it."""
+
+    handle: bytes
+    owner: str
+    session: str
+    result: Result
+    restart: Callable[[], Result] | None
+    endpoints: int
+    is_update: bool
+    used_s: float
+    taken: frozenset[int] = frozenset()
+    reading: int = 0
+
+
+class Executions:
+    """Thread-safe. `clock` gives seconds."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._by_handle: dict[bytes, Execution] = {}
+        self._started = 0
+        self._pool = ThreadPoolExecutor(RUNNING_MAX, thread_name_prefix="flightsql-answer")
+
+    def start(
+        self,
+        viewer: Viewer,
+        session: str,
+        make: Callable[[], Result],
+        *,
+        is_update: bool,
+        once: bool,
+        endpoints: int,
+    ) -> Execution:
+        """Begin to run. `once`: its rows cannot be made anew. Raises `QueryError` when the server holds too
+        many."""
+        result = make()
+        handle = secrets.token_bytes(HANDLE_BYTES)
+        endpoints = 1 if is_update else endpoints
+        restart = None if once or is_update or endpoints > 1 else make
+        execution = Execution(
+            handle, viewer.name, session, result, restart, endpoints, is_update, self._clock()
+        )
+        with self._lock:
+            while len(self._by_handle) >= EXECUTIONS_MAX:
+                self._forget(self._oldest())
+            self._by_handle[handle] = execution
+            self._started += 1
+            if self._started % STARTED_BETWEEN == 0:
+                self._forget_too_much()
+        self._pool.submit(result.produce)
+        return execution
+
+    def find(self, handle: bytes, viewer: Viewer) -> Execution:
+        """Raises `QueryError` when it has expired or is another's, which look the same."""
+        with self._lock:
+            execution = self._by_handle.get(handle)
+            if execution is None or (execution.owner != viewer.name and not viewer.admin):
+                raise _gone()
+            execution.used_s = self._clock()
+            return execution
+
+    def frames(self, execution: Execution, endpoint: int, on_gone: OnGone) -> Iterator[bytes]:
+        """The stream of one of its endpoints. What is not kept runs again when it is asked for again, and is
+        cancelled when its only reader goes away."""
+        with self._lock:
+            again = endpoint in execution.taken
+            execution.taken |= {endpoint}
+            execution.reading += 1
+        shared = execution.endpoints > 1
+        result = execution.result
+        try:
+            if again and not result.is_small:
+                if execution.restart is None:
+                    raise QueryError("failed", "the stream was read before", help="run the statement again")
+                result = execution.restart()
+                self._pool.submit(result.produce)
+            if not shared and not on_gone(result.leave):
+                result.leave()
+            try:
+                yield from result.frames(shared=shared)
+            finally:
+                if not shared:
+                    result.leave()
+        finally:
+            with self._lock:
+                execution.reading -= 1
+                execution.used_s = self._clock()
+
+    def cancel(self, execution: Execution) -> bool:
+        """Whether it was still running or unread. Its ticket is worth nothing afterwards."""
+        with self._lock:
+            known = self._by_handle.pop(execution.handle, None) is not None
+        execution.result.cancel()
+        return known
+
+    def cancel_all(self, session: str | None = None) -> None:
+        """Those of a session, or all."""
+        with self._lock:
+            found = [e for e in self._by_handle.values() if session is None or e.session == session]
+            for execution in found:
+                self._forget(execution)
+
+    @property
+    def under_way(self) -> int:
+        """How many are being computed or read, or were just answered with a ticket."""
+        now_s = self._clock()
+        with self._lock:
+            return sum(
+                not e.result.finished or e.reading > 0 or (not e.taken and now_s - e.used_s < ANSWERED_S)
+                for e in self._by_handle.values()
+            )
+
+    def evict(self) -> None:
+        """Forget what has expired, what stalls, and what is too much."""
+        now_s = self._clock()
+        with self._lock:
+            for execution in list(self._by_handle.values()):
+                result = execution.result
+                if execution.reading:
+                    if result.is_stalled and now_s - result.taken_s > STALLED_S:
+                        result.cancel()
+                elif now_s - execution.used_s > TICKET_S:
+                    self._forget(execution)
+                elif execution.restart and result.is_stalled and now_s - execution.used_s > UNREAD_S:
+                    result.cancel()
+                    execution.taken = frozenset({0})
+            self._forget_too_much()
+
+    def close(self) -> None:
+        """Ends all, and waits for them, but not for ever: not everything in an engine can be cancelled."""
+        with self._lock:
+            results = [execution.result for execution in self._by_handle.values()]
+        self.cancel_all()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        until_s = time.monotonic() + CLOSE_S
+        pause = threading.Event()
+        while time.monotonic() < until_s and any(result.is_running for result in results):
+            pause.wait(0.01)
+
+    def _forget_too_much(self) -> None:
+        kept = [e for e in self._by_handle.values() if e.result.is_small]
+        too_much = sum(e.result.size_bytes for e in kept) - KEPT_BYTES_MAX
+        for execution in sorted(kept, key=lambda e: e.used_s):
+            if too_much <= 0:
+                break
+            too_much -= execution.result.size_bytes
+            self._forget(execution)
+
+    def _oldest(self) -> Execution:
+        idle = [e for e in self._by_handle.values() if not e.reading]
+        if not idle:
+            raise QueryError("exhausted", "the server holds too many answers", help="try again later")
+        return min(idle, key=lambda e: e.used_s)
+
+    def _forget(self, execution: Execution) -> None:
+        self._by_handle.pop(execution.handle, None)
+        execution.result.cancel()
+
+
+def _gone() -> QueryError:
+    return QueryError("not_found", "the ticket is not known, or has expired", help="run the statement again")

@@ -1,0 +1,1 @@
+"""The messages of Flight and Flight SQL, generated from `heddle/flightsql/proto` (`make proto`)."""
