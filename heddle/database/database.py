@@ -184,12 +184,6 @@ class Database:
         transaction: str | None = None,
     ) -> Statement:
         """With the tables as they are seen in a transaction. Raises `QueryError`."""
-        if settings.dialect != "datafusion":
-            raise QueryError(
-                "unsupported",
-                f"the dialect {settings.dialect} is not understood here",
-                help="write DataFusion's SQL",
-            )
         if settings.language == "prql":
             from heddle.database.prql import to_sql
 

@@ -79,18 +79,16 @@ LOCAL: Final = Viewer("local", admin=True)
 """The user of this machine, who owns the files."""
 
 Language: TypeAlias = Literal["sql", "prql"]
-Dialect: TypeAlias = Literal["datafusion", "duckdb"]
 
 
 @record(frozen=True, slots=True)
 class Settings:
     """How a statement is read and run: where names without a schema are looked up (None: the only workflow
-    that has such an output), its language and dialect, and its limits (None: the server's)."""
+    that has such an output), its language, and its limits (None: the server's)."""
 
     catalog: str | None = None
     schema: str | None = None
     language: Language = "sql"
-    dialect: Dialect = "datafusion"
     timeout_s: float | None = None
     rows_max: int | None = None
     memory_bytes: int | None = None

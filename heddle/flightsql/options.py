@@ -8,7 +8,7 @@ from typing import Final, TypeAlias, TypeVar, get_args
 
 from heddle.core.durations import duration_s
 from heddle.core.record import record
-from heddle.database.model import DEFAULT_SETTINGS, Dialect, Language, Settings
+from heddle.database.model import DEFAULT_SETTINGS, Language, Settings
 from heddle.flightsql.frames import Compression
 from heddle.flightsql.wire.flight_pb2 import SessionOptionValue, SetSessionOptionsResult
 
@@ -76,7 +76,6 @@ def shown(options: Options, default_catalog: str) -> dict[str, SessionOptionValu
         "catalog": SessionOptionValue(string_value=settings.catalog or default_catalog),
         "schema": SessionOptionValue(string_value=settings.schema or ""),
         "language": SessionOptionValue(string_value=settings.language),
-        "dialect": SessionOptionValue(string_value=settings.dialect),
         "timeout": SessionOptionValue(double_value=settings.timeout_s or 0.0),
         "rows_max": SessionOptionValue(int64_value=settings.rows_max or 0),
         "ipc_compression": SessionOptionValue(string_value=options.ipc_compression),
@@ -178,11 +177,6 @@ def _language(options: Options, value: OptionValue) -> Options:
     return replace(options, settings=replace(options.settings, language=language))
 
 
-def _dialect(options: Options, value: OptionValue) -> Options:
-    dialect: Dialect = _one_of(value, get_args(Dialect))
-    return replace(options, settings=replace(options.settings, dialect=dialect))
-
-
 def _timeout(options: Options, value: OptionValue) -> Options:
     return replace(options, settings=replace(options.settings, timeout_s=_seconds(value)))
 
@@ -204,7 +198,6 @@ _SETTERS: Final[Mapping[str, Setter]] = {
     "catalog": _catalog,
     "schema": _schema,
     "language": _language,
-    "dialect": _dialect,
     "timeout": _timeout,
     "rows_max": _rows_max,
     "ipc_compression": _compression,

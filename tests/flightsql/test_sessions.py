@@ -30,7 +30,6 @@ def test_options_have_defaults(raw: Raw) -> None:
         "catalog": "heddle",
         "schema": "",
         "language": "sql",
-        "dialect": "datafusion",
         "timeout": 0.0,
         "rows_max": 0,
         "ipc_compression": "none",
@@ -53,7 +52,7 @@ def test_options_are_kept(raw: Raw) -> None:
         ("schema", "nowhere"),
         ("catalog", "nowhere"),
         ("language", "cobol"),
-        ("dialect", 7),
+        ("language", 7),
         ("timeout", "soon"),
         ("timeout", -1),
         ("timeout", 10**12),
@@ -72,6 +71,11 @@ def test_names_that_are_wrong(raw: Raw) -> None:
     """The others are set."""
     assert set_options(raw, colour="red", rows_max=3) == {"colour": WRONG.INVALID_NAME}
     assert options_of(raw)["rows_max"] == 3
+
+
+def test_a_session_may_ask_in_prql(raw: Raw) -> None:
+    assert set_options(raw, language="prql") == {}
+    assert raw.ask(query("from customers | aggregate {n = count this}")).to_pydict() == {"n": [3]}
 
 
 def test_each_connection_has_its_own(uri: str) -> None:
