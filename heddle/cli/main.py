@@ -84,6 +84,8 @@ def cli() -> None:
 
 
 def main() -> NoReturn:
+    # Else gRPC writes lines of its own between ours, of connections that close and logins that fail.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     leave(call(sys.argv[1:]))
