@@ -83,12 +83,13 @@ workflow Slow {
 
 
 def members(project: Path) -> list[psutil.Process]:
-    """The servers of a project."""
+    """The servers of a project. What is asked beforehand is empty for a process that ends meanwhile."""
     found = []
-    for process in psutil.process_iter(["cmdline", "cwd"]):
-        if str(project) in " ".join(process.info["cmdline"] or ()) and "heddle" not in process.name():
+    for process in psutil.process_iter(["cmdline", "name"]):
+        words, name = " ".join(process.info["cmdline"] or ()), process.info["name"] or ""
+        if str(project) in words and "heddle" not in name and ("server" in words or "postgres" in name):
             found.append(process)
-    return [p for p in found if "server" in " ".join(p.cmdline()) or "postgres" in p.name()]
+    return found
 
 
 def wait_until_gone(project: Path) -> None:
