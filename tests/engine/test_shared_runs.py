@@ -5,8 +5,7 @@ from __future__ import annotations
 import io
 import random
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from heddle.physical.cancel import CancelToken
 from heddle.physical.events import Event, StageFinished, StageTaken
 from heddle.physical.shared_frames import FRAMES
 from heddle.std.sinks import Streams
+from tests.waiting import until
 
 DEADLINE_S = 60.0
 SPILLING_BYTES = 64 << 20
@@ -178,13 +178,6 @@ class Place:
     @staticmethod
     def waiting() -> bool:
         return any(entry.waiting for entry in list(FRAMES._entries.values()))
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline, "it does not happen"
-        time.sleep(0.005)
 
 
 @pytest.fixture

@@ -8,13 +8,14 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from tests.waiting import until
 
 STEPS = Path(__file__).with_name("turn_steps.py")
 ENDS_WITHIN_S = 30
@@ -61,13 +62,6 @@ def wait_for_turns(process: subprocess.Popen[str], count: int) -> dict[str, obje
     return next(e for e in events(process) if e["event"] == "turn_finished" and e["turn"] == count)
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    ends_at = time.monotonic() + ENDS_WITHIN_S
-    while not condition():
-        assert time.monotonic() < ends_at
-        time.sleep(0.005)
-
-
 def ended_by_another_signal(process: subprocess.Popen[str]) -> bool:
     process.send_signal(signal.SIGINT)
     return process.poll() is not None
@@ -103,10 +97,10 @@ def test_a_signal_ends_it_after_the_turn(folder: Path, number: signal.Signals, e
 def test_a_second_signal_cuts_the_turn_off(folder: Path) -> None:
     (folder / "in.txt").write_text("1 wait\n")
     with running(folder) as process:
-        wait_until((folder / "waits").exists)
+        until((folder / "waits").exists)
         process.send_signal(signal.SIGINT)
         next(line for line in process.stderr or () if line.startswith("ending after the turn"))
-        wait_until(lambda: ended_by_another_signal(process))
+        until(lambda: ended_by_another_signal(process))
         assert process.returncode == 130
     assert numbers_out(folder) == []
     assert not (folder / "in.position").exists()
@@ -118,7 +112,7 @@ def test_after_a_crash_no_row_is_lost_and_at_most_a_turn_comes_twice(folder: Pat
     while kills < 3:
         done = len(numbers_out(folder))
         with running(folder) as process:
-            wait_until(lambda before=done: len(numbers_out(folder)) > before + 20)  # type: ignore[misc]
+            until(lambda before=done: len(numbers_out(folder)) > before + 20)  # type: ignore[misc]
             os.kill(process.pid, signal.SIGKILL)
             process.wait(ENDS_WITHIN_S)
         kills += 1

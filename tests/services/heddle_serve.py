@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -25,6 +26,13 @@ class HeddleServe(Service):
     def uri(self) -> str:
         return f"grpc://{HOST}:{self.port}"
 
+    @property
+    def native_uri(self) -> str:
+        """Of a server with the option `--native`."""
+        found = re.search(r"serving on (\S+) \(native\)", self.log.read_text(errors="replace"))
+        assert found, "the server has no native port"
+        return found[1]
+
     def prepare(self) -> None:
         self.programs.mkdir()
         self._write(self.programs)
@@ -37,4 +45,4 @@ class HeddleServe(Service):
         return [str(COMMAND), "serve", str(self.programs), "--flight", str(self.port), *self._options]
 
     def answers(self) -> bool:
-        return "serving on " in self.log.read_text(errors="replace")
+        return f"serving on {self.uri}\n" in self.log.read_text(errors="replace")

@@ -7,9 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -21,6 +19,7 @@ from tests.services.llm import Llm
 from tests.services.object_store import ObjectStore
 from tests.services.postgresql import Postgresql
 from tests.services.service import HOST, ROOT, Service, ServiceFailed
+from tests.waiting import until
 
 PATIENCE_S = 60.0
 
@@ -63,13 +62,6 @@ class Robbed(Web):
 class Broken(Web):
     def command(self) -> list[str]:
         return [sys.executable, "-c", "raise SystemExit('the disk is full')"]
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)
 
 
 def alive(pid: int) -> bool:
@@ -150,5 +142,5 @@ def test_nothing_is_left_when_its_owner_is_killed(kind: type[Service]) -> None:
         assert alive(int(pids[0]))
         owner.send_signal(signal.SIGKILL)
         owner.wait(PATIENCE_S)
-    wait_until(lambda: not any(alive(int(pid)) for pid in pids) and not Path(folder).exists())
+    until(lambda: not any(alive(int(pid)) for pid in pids) and not Path(folder).exists())
     Path(log).unlink()

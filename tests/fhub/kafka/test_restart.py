@@ -9,8 +9,9 @@ from fhub.kafka.config import ProduceConfig
 from fhub.kafka.failures import KafkaUnavailable
 from fhub.kafka.writer import TopicWriter
 from heddle.core.table import Table
-from tests.fhub.kafka.topics import Told, cluster_of, everything, rows_until, send, streaming, turn, wait_for
+from tests.fhub.kafka.topics import Told, cluster_of, everything, rows_until, send, streaming, turn
 from tests.services.kafka import Kafka
+from tests.waiting import until
 
 NUMBER = {"n": "int"}
 
@@ -27,11 +28,11 @@ def test_a_broker_that_is_away_for_a_while() -> None:
             writer.write(numbers(0, 500), told.context)
             kafka.kill()
             writer.write(numbers(500, 1000), told.context)
-            wait_for(lambda: turn(stream, told, wait_s=0.2) == [] and any("is away" in x for x in told.logs))
+            until(lambda: turn(stream, told, wait_s=0.2) == [] and any("is away" in x for x in told.logs))
             kafka.restart()
             writer.commit()
             stream.commit(stream.position())
-            wait_for(lambda: turn(stream, told, wait_s=0.2) == [] and any("is back" in x for x in told.logs))
+            until(lambda: turn(stream, told, wait_s=0.2) == [] and any("is back" in x for x in told.logs))
             send(kafka, source, [b'{"n": 3}'])
             assert rows_until(stream, 1, told) == [{"n": 3}]
             stream.commit(stream.position())

@@ -4,7 +4,7 @@ streams and writers."""
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,6 +19,7 @@ from heddle.core.report import StepLogged
 from heddle.core.step import StepContext, Turn
 from heddle.core.table import Table
 from tests.services.kafka import Kafka
+from tests.waiting import until
 
 PATIENCE_S = 60.0
 
@@ -101,7 +102,7 @@ def turn(
 def rows_until(stream: TopicStream, count: int, told: Told | None = None) -> list[Any]:
     """Turns, until so many rows have come."""
     rows: list[Any] = []
-    wait_for(lambda: len(rows.__iadd__(turn(stream, told, rows=count, wait_s=0.2))) >= count)
+    until(lambda: len(rows.__iadd__(turn(stream, told, rows=count, wait_s=0.2))) >= count)
     return rows
 
 
@@ -124,9 +125,3 @@ def write(cluster: Cluster, rows: pa.Table, **settings: Any) -> None:
     except BaseException:
         writer.abort()
         raise
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    until = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < until

@@ -24,6 +24,7 @@ from heddle.sdk import StepContext, Table, Writer
 from tests.fhub.postgresql.database import Database, opened, put
 from tests.services.postgresql import PASSWORD, Postgresql
 from tests.services.service import HOST, free_port
+from tests.waiting import until
 
 LONG = "SELECT pg_sleep(60)::text AS s"
 
@@ -201,11 +202,11 @@ def test_a_cancelled_call_ends_on_the_server_too(
 
     thread = threading.Thread(target=run)
     thread.start()
-    _until(lambda: database.rows(others) == [{"n": 1}])
+    until(lambda: database.rows(others) == [{"n": 1}])
     cancelled.set()
     thread.join(10)
     assert len(raised) == 1
-    _until(lambda: database.rows(others) == [{"n": 0}])
+    until(lambda: database.rows(others) == [{"n": 0}])
 
 
 def test_transactions_that_collide_are_worth_another_attempt(database: Database) -> None:
@@ -271,7 +272,7 @@ def test_a_lookup_goes_on_when_kept_connections_are_lost(database: Database) -> 
     first = database.look_up(text, {"v": ["a"]})
     others = "datname = current_database() AND pid <> pg_backend_pid()"
     database.rows(f"SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE {others}")
-    _until(lambda: database.rows(f"SELECT pid FROM pg_stat_activity WHERE {others}") == [])
+    until(lambda: database.rows(f"SELECT pid FROM pg_stat_activity WHERE {others}") == [])
     again = database.look_up(text, {"v": ["a"]})
     assert again[0]["v"] == "a"
     assert again[0]["pid"] != first[0]["pid"]
@@ -283,9 +284,3 @@ def test_a_resource_that_was_closed_opens_nothing(database: Database) -> None:
     connection.close()
     with pytest.raises(PostgresqlError, match="the run has ended"):
         connection.opened()
-
-
-def _until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not holds():
-        assert time.monotonic() < deadline
