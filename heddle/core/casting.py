@@ -10,7 +10,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from heddle.core import kernels as pc
-from heddle.core.types import type_name, widens
+from heddle.core.types import is_number, type_name, widens
 
 _t = pa.types
 
@@ -148,7 +148,7 @@ def _comparable(found: pa.DataType, wanted: pa.DataType) -> bool:
 
     A naive timestamp is read as UTC here: Python's and pandas' timestamps have no zone by default.
     """
-    if _is_number(found) and _is_number(wanted):
+    if is_number(found) and is_number(wanted):
         return True
     if _t.is_timestamp(found) and _t.is_timestamp(wanted):
         return found.tz is not None or wanted.tz in (None, "UTC")
@@ -168,10 +168,6 @@ def _comparable(found: pa.DataType, wanted: pa.DataType) -> bool:
 
 def _fits(found: pa.DataType, wanted: pa.DataType) -> bool:
     return widens(found, wanted) or _comparable(found, wanted)
-
-
-def _is_number(type_: pa.DataType) -> bool:
-    return bool(_t.is_integer(type_) or _t.is_floating(type_) or _t.is_decimal(type_))
 
 
 def _is_list(type_: pa.DataType) -> bool:

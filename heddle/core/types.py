@@ -186,6 +186,21 @@ def widens(source: pa.DataType, target: pa.DataType) -> bool:
     return False
 
 
+def comparable(one: pa.DataType, other: pa.DataType) -> bool:
+    """Whether values of both types are of one kind, so that they may be equal."""
+    one, other = (t.value_type if pa.types.is_dictionary(t) else t for t in (one, other))
+    if widens(one, other) or widens(other, one):
+        return True
+    if is_number(one) and is_number(other):
+        return True
+    return bool(pa.types.is_timestamp(one) and pa.types.is_timestamp(other))
+
+
+def is_number(type_: pa.DataType) -> bool:
+    t = pa.types
+    return bool(t.is_integer(type_) or t.is_floating(type_) or t.is_decimal(type_))
+
+
 def _is_text(type_: pa.DataType) -> bool:
     t = pa.types
     return bool(t.is_string(type_) or t.is_large_string(type_) or t.is_string_view(type_))

@@ -204,11 +204,12 @@ class Stage:
 
 @record(frozen=True, slots=True)
 class Statement:
-    """`head | stage | … > name`"""
+    """`head | stage | … > name {…}`; `properties` are those of what it names."""
 
     head: Stage
     stages: tuple[Stage, ...]
     name: Ident | None
+    properties: DictValue | None
     doc: str | None
     span: Span
 

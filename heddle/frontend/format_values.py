@@ -11,8 +11,8 @@ from heddle.diagnostics import Span
 from heddle.frontend import ast
 from heddle.frontend.format_writer import LINE_WIDTH, Writer
 from heddle.frontend.query_text import quoted_spans
+from heddle.frontend.strings import encode_string
 
-_ESCAPES = str.maketrans({'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r", "\0": "\\0"})
 _TAB_WIDTH = 2
 
 
@@ -104,9 +104,9 @@ def _scalar(
         case ast.NullValue():
             return "null"
         case ast.EnvValue(name=name):
-            return f'env("{name.translate(_ESCAPES)}")'
+            return f"env({encode_string(name)})"
         case ast.SecretValue(name=name):
-            return f'secret("{name.translate(_ESCAPES)}")'
+            return f"secret({encode_string(name)})"
         case _:
             assert_never(value)
 

@@ -158,7 +158,10 @@ def _put_statement(w: Writer, statement: ast.Statement, indent: int) -> None:
         inner = " " * (indent + 2)
         w.lead(statement.name.span.start, inner, blank_lines=False)
         w.put(f"{inner}> {statement.name.text}")
-        w.end_line(statement.name.span.end)
+        if statement.properties is not None:
+            w.put(" ")
+            put_dict(w, statement.properties, indent + 2, spaced=True)
+        w.end_line((statement.properties or statement.name).span.end)
 
 
 def _put_piped(w: Writer, stages: tuple[ast.Stage, ...], indent: int) -> None:

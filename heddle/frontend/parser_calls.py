@@ -50,26 +50,30 @@ def _parse_callee(c: Cursor) -> tuple[ast.Ident | None, ast.Ident]:
 
 
 def _report_late_settings(c: Cursor, callee: str) -> None:
-    token = c.token
+    if c.tokens[c.pos - 1].kind != ">":
+        report_late_dict(c, f"the settings of `{callee}`", callee)
+        return
     end = c.last_end
-    between = c.source.text[end : token.start]
-    fix = None if between.strip() else Fix("join the lines", ((Span(end, token.start), " "),))
-    if c.tokens[c.pos - 1].kind == ">":
-        c.layout(
-            "HD0202",
-            "a line break stands behind `<…>`",
-            Span(end - 1, end),
-            "run `heddle fmt`, which joins the lines",
-            fix,
-        )
-    else:
-        c.report(
-            "HD0120",
-            f"the settings of `{callee}` start on a line of their own",
-            token.span,
-            f"put the `{{` on the line of `{callee}`",
-            fix,
-        )
+    c.layout(
+        "HD0202",
+        "a line break stands behind `<…>`",
+        Span(end - 1, end),
+        "run `heddle fmt`, which joins the lines",
+        _joined_lines(c),
+    )
+
+
+def report_late_dict(c: Cursor, what: str, owner: str) -> None:
+    """Report that a `{`, at which the cursor stands, is not on the line of the name that it belongs to."""
+    help = f"put the `{{` on the line of `{owner}`"
+    c.report("HD0120", f"{what} start on a line of their own", c.token.span, help, _joined_lines(c))
+
+
+def _joined_lines(c: Cursor) -> Fix | None:
+    """None where a comment stands between the lines."""
+    end, start = c.last_end, c.token.start
+    between = c.source.text[end:start]
+    return None if between.strip() else Fix("join the lines", ((Span(end, start), " "),))
 
 
 def _check_after_ref(c: Cursor) -> None:
@@ -84,14 +88,12 @@ def _check_after_ref(c: Cursor) -> None:
             Span(end - 1, end),
             "write it like `<broker=events> kafka.produce`",
         )
-    between = c.source.text[end : token.start]
-    fix = None if between.strip() else Fix("join the lines", ((Span(end, token.start), " "),))
     c.layout(
         "HD0202",
         "a line break stands behind `<…>`",
         Span(end - 1, end),
         "run `heddle fmt`, which joins the lines",
-        fix,
+        _joined_lines(c),
     )
 
 

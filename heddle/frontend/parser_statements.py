@@ -1,4 +1,4 @@
-"""Parsing of statements: a head, its stages, and the name of the result.
+"""Parsing of statements: a head, its stages, and the name of the result with its properties.
 
 A statement with a mistake in it is left out of the tree and listed as broken, with the name that it
 would have given to its result.
@@ -11,7 +11,9 @@ import re
 from heddle.diagnostics import Fix, Label, Span
 from heddle.frontend import ast
 from heddle.frontend.cursor import Cursor, SyntaxFailure
+from heddle.frontend.parser_calls import report_late_dict
 from heddle.frontend.parser_stages import end_statement, parse_piped_stage, parse_stage, refuse_rest
+from heddle.frontend.parser_values import parse_dict
 from heddle.frontend.tokens import Token
 
 _RESULT_NAME = r">[ \t]*+([A-Za-z_][\w-]*+)\Z"
@@ -37,7 +39,7 @@ def parse_statements(c: Cursor, opener: Token, what: str, docs: dict[int, str]) 
 
 def _parse_statement(c: Cursor, doc: str | None) -> ast.Statement | None:
     start, errors = c.token.start, c.error_count
-    complete, name = True, None
+    complete, name, properties = True, None, None
     head: ast.Stage | None = None
     stages: list[ast.Stage] = []
     try:
@@ -54,6 +56,7 @@ def _parse_statement(c: Cursor, doc: str | None) -> ast.Statement | None:
     if c.token.kind == ">":
         try:
             name = _parse_result_name(c)
+            properties = _parse_properties(c, name)
         except SyntaxFailure:
             complete = False
             c.skip_to_stage()
@@ -65,12 +68,20 @@ def _parse_statement(c: Cursor, doc: str | None) -> ast.Statement | None:
         c.broken.append(ast.Broken(name, Span(start, max(start, c.last_end))))
         return None
     span = Span(start, c.last_end) if stages or name else head.span
-    return ast.Statement(head, tuple(stages), name, doc, span)
+    return ast.Statement(head, tuple(stages), name, properties, doc, span)
 
 
 def _parse_result_name(c: Cursor) -> ast.Ident:
     c.advance()
     return c.name("the name of the result", "> big_orders")
+
+
+def _parse_properties(c: Cursor, name: ast.Ident) -> ast.DictValue | None:
+    if c.token.kind != "{":
+        return None
+    if c.token.after_break:
+        report_late_dict(c, f"the properties of `{name.text}`", name.text)
+    return parse_dict(c, f"the properties of `{name.text}`")
 
 
 def _name_in_query(token: Token) -> ast.Ident | None:
@@ -85,7 +96,7 @@ def _refuse_after_name(c: Cursor, name: ast.Ident | None) -> None:
     """A statement ends with the name of its result."""
     token = c.token
     if token.kind in ("|", ">") and name is not None:
-        place = Span(name.span.end, name.span.end)
+        place = Span(c.last_end, c.last_end)
         fix = None
         if token.kind == "|":
             fix = Fix("start a new statement", ((place, f"\n\n  {name.text}"),))

@@ -14,6 +14,7 @@ INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 
 _ESCAPE = r"\\(?:u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|(.)|\Z)"
 _SIMPLE_ESCAPES = {'"': '"', "\\": "\\", "n": "\n", "t": "\t", "r": "\r", "0": "\0"}
+_WRITTEN = str.maketrans({'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r", "\0": "\\0"})
 _DIGITS = r"[0-9]+(?:_[0-9]+)*"
 _INTEGER = re.compile(rf"[+-]?{_DIGITS}\Z")
 _FLOAT = rf"[+-]?(?:{_DIGITS}\.?(?:{_DIGITS})?|\.{_DIGITS})(?:[eE][+-]?[0-9]+)?\Z"
@@ -29,6 +30,11 @@ class BadSpelling:
     message: str
     help: str
     written: str | None = None
+
+
+def encode_string(value: str) -> str:
+    """The value as a program writes it, with quotes."""
+    return f'"{value.translate(_WRITTEN)}"'
 
 
 def decode_string(text: str) -> tuple[str, tuple[BadSpelling, ...]]:

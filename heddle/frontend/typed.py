@@ -7,9 +7,9 @@ only a run may read (`EnvRef`, `SecretRef`, `ParamRef`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import field
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import pyarrow as pa
 
@@ -17,6 +17,9 @@ from heddle.core.record import record
 from heddle.core.signature import ModuleSignature, ResourceSignature, StepSignature
 from heddle.core.types import TIMESTAMP, Column, RowType
 from heddle.diagnostics import Source, Span
+
+if TYPE_CHECKING:
+    from heddle.core.refresh_policy import RefreshPolicy
 
 NodeId = int
 
@@ -61,6 +64,19 @@ ConfigData: TypeAlias = (
     "bool | int | float | str | EnvRef | SecretRef | ParamRef"
     " | list[ConfigData] | dict[str, ConfigData] | None"
 )
+
+
+def parameters_in(value: ConfigData) -> Iterator[str]:
+    """The names of the parameters that a setting refers to."""
+    match value:
+        case ParamRef(name=name):
+            yield name
+        case list():
+            for item in value:
+                yield from parameters_in(item)
+        case dict():
+            for item in value.values():
+                yield from parameters_in(item)
 
 
 @record(frozen=True, slots=True)
@@ -220,6 +236,31 @@ Node: TypeAlias = TableNode | QueryNode | StepNode | ErrorFrameNode
 
 
 @record(frozen=True, slots=True)
+class Reference:
+    """A foreign key: `columns` of an output hold values of the columns `key` of another one, which may be in
+    another program."""
+
+    columns: tuple[str, ...]
+    workflow: str
+    output: str
+    key: tuple[str, ...]
+    span: Span
+
+
+@record(frozen=True, slots=True)
+class OutputProperties:
+    """What a program declares of an output, and nobody checks rows against: `key` are the columns that tell
+    its rows apart. `materialize`: who serves the output keeps its rows, and refreshes them so."""
+
+    key: tuple[str, ...] = ()
+    references: tuple[Reference, ...] = ()
+    materialize: RefreshPolicy | None = None
+
+
+NO_PROPERTIES = OutputProperties()
+
+
+@record(frozen=True, slots=True)
 class Output:
     """A named output `Workflow.name`."""
 
@@ -227,6 +268,7 @@ class Output:
     node: NodeId
     span: Span
     doc: str | None = None
+    properties: OutputProperties = NO_PROPERTIES
 
 
 @record(frozen=True, slots=True)

@@ -218,8 +218,11 @@ class _Author:
                 head = self.call()
             case "table":
                 head = self.table()
-        name = self.maybe(lambda: f"{self.pick(' ', self.new_line())}>{self.gap()}{self.name()}")
-        return f"{head}{self.suffixes()}{self.chain(2)}{name}"
+        return f"{head}{self.suffixes()}{self.chain(2)}{self.maybe(self.result)}"
+
+    def result(self) -> str:
+        properties = self.maybe(lambda: self.pick("", self.gap()) + self.dict(2))
+        return f"{self.pick(' ', self.new_line())}>{self.gap()}{self.name()}{properties}"
 
     def statements(self) -> str:
         if self.pick("", "", "", "one line"):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from heddle.core.deep_stack import on_deep_stack
 from heddle.core.record import record
 from heddle.core.signature import ModuleSignature
-from heddle.diagnostics import Diagnostic, has_errors
+from heddle.diagnostics import Diagnostic, Span, has_errors
 from heddle.frontend import ast
 from heddle.frontend.catalog import Catalog
 from heddle.frontend.checker.calls import Calls
@@ -24,7 +24,7 @@ from heddle.frontend.checker.scope import Scope
 from heddle.frontend.checker.statements import Statements
 from heddle.frontend.prql.compiler import QueryCompiler
 from heddle.frontend.prql.native import STACK_BYTES
-from heddle.frontend.typed import NO_POLICY, Policy, StepNode, TypedProgram
+from heddle.frontend.typed import NO_POLICY, OutputProperties, Policy, StepNode, TypedProgram
 
 
 @record(frozen=True, slots=True)
@@ -71,6 +71,11 @@ def check(
     typed_parameters = parameters.result()
     for scope in statements.scopes.values():
         _report_unnamed(scope, report)
+    properties: Mapping[Span, OutputProperties] = {}
+    if any(_has_properties(scope) for scope in statements.scopes.values()):
+        from heddle.frontend.checker.properties import read_properties
+
+        properties = read_properties(statements.scopes, found, report)
     if not program.broken:  # what cannot be read may use anything
         report_unused(found, mentions.names | report.suggested, report)
     diagnostics = tuple(sorted(report.diagnostics, key=lambda d: d.span))
@@ -81,7 +86,9 @@ def check(
     typed = TypedProgram(
         source=program.source,
         nodes=nodes.nodes,
-        workflows={n: typed_workflow(w, scopes[n], traps[n], nodes) for n, w in found.workflows.items()},
+        workflows={
+            n: typed_workflow(w, scopes[n], traps[n], nodes, properties) for n, w in found.workflows.items()
+        },
         handlers={n: typed_handler(h, scopes[n], nodes) for n, h in found.handlers.items()},
         resources=resources.uses,
         parameters=typed_parameters,
@@ -100,6 +107,10 @@ def _has_demands(draft: AnyDraft) -> bool:
     if draft.row is None:
         return False
     return not draft.row.complete or (isinstance(draft, StepDraft) and draft.call.signature.stream)
+
+
+def _has_properties(scope: Scope) -> bool:
+    return any(statement.properties is not None for statement in scope.statements)
 
 
 def _report_unnamed(scope: Scope, report: Report) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import assert_never
 
 from heddle.core.types import OPEN_ROW
+from heddle.diagnostics import Span
 from heddle.frontend import ast
 from heddle.frontend.checker.drafts import (
     AnyDraft,
@@ -18,11 +19,13 @@ from heddle.frontend.checker.drafts import (
 from heddle.frontend.checker.scope import Scope
 from heddle.frontend.typed import (
     ERROR_FRAME_ROW,
+    NO_PROPERTIES,
     ErrorFrameNode,
     Handler,
     Node,
     NodeId,
     Output,
+    OutputProperties,
     QueryInput,
     QueryNode,
     StepCall,
@@ -102,12 +105,21 @@ def _own_drafts(scope: Scope) -> Iterator[AnyDraft]:
         yield draft
 
 
-def typed_workflow(item: ast.WorkflowItem, scope: Scope, trap: str | None, nodes: Nodes) -> Workflow:
+def typed_workflow(
+    item: ast.WorkflowItem,
+    scope: Scope,
+    trap: str | None,
+    nodes: Nodes,
+    properties: Mapping[Span, OutputProperties],
+) -> Workflow:
+    """`properties` are those of outputs, by the places of their names."""
     return Workflow(
         name=scope.name,
         nodes=tuple(nodes.ids[d] for d in _own_drafts(scope)),
         outputs=tuple(
-            Output(n.text, nodes.ids[d], n.span, doc) for n, d, doc in scope.outputs if d.row is not None
+            Output(n.text, nodes.ids[d], n.span, doc, properties.get(n.span, NO_PROPERTIES))
+            for n, d, doc in scope.outputs
+            if d.row is not None
         ),
         last=tuple(nodes.ids[d] for d, _ in scope.last if d.row is not None),
         trap=trap,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
 import pyarrow as pa
 
@@ -13,7 +13,15 @@ from heddle.frontend import ast
 from heddle.frontend.catalog import Catalog
 from heddle.frontend.checker.calls import ResolvedCall
 from heddle.frontend.checker.report import Report
-from heddle.frontend.typed import ConfigData, EnvRef, ParamBinding, Parameter, ParamRef, SecretRef
+from heddle.frontend.typed import (
+    ConfigData,
+    EnvRef,
+    ParamBinding,
+    Parameter,
+    ParamRef,
+    SecretRef,
+    parameters_in,
+)
 
 
 class Parameters:
@@ -51,7 +59,7 @@ class Parameters:
         """Note the parameters that settings refer to; `whole` is the place of settings without a span."""
         kinds = {f.name: f.type.kind for f in fields}
         for name, value in settings.items():
-            for parameter in _references(value):
+            for parameter in parameters_in(value):
                 kind = kinds.get(name, "string")
                 type_text = kind if kind in ("int", "float", "bool") else "string"
                 self._use(parameter, spans.get(name, whole), type_text)
@@ -96,7 +104,7 @@ class Parameters:
 
     def lack_in(self, settings: Mapping[str, ConfigData]) -> bool:
         """Whether a setting waits for a parameter's value."""
-        names = (name for value in settings.values() for name in _references(value))
+        names = (name for value in settings.values() for name in parameters_in(value))
         return any(name not in self._found or not self._found[name].bound for name in names)
 
     def _value(self, value: ConfigData) -> ConfigData:
@@ -163,8 +171,10 @@ class Parameters:
     def _check(self, value: ConfigData, type_: pa.DataType, what: str, span: Span) -> None:
         if value is None or isinstance(value, EnvRef | SecretRef | ParamRef):
             return
-        if not _fits(value, type_):
-            help = f"give it {_EXAMPLES.get(type_name(type_), 'such a value')}"
+        from heddle.core.parameter_values import example, fits
+
+        if not fits(value, type_):
+            help = f"give it {example(type_)}"
             self._report.error("HD0805", span, f"{what} is no {type_name(type_)}", help)
 
     def _differs(self, param: ast.Param, before: ast.Param) -> None:
@@ -178,46 +188,8 @@ class Parameters:
         )
 
 
-_EXAMPLES: Mapping[str, str] = {
-    "int": "a whole number, like 10",
-    "float": "a number, like 0.5",
-    "bool": "true or false",
-    "date": 'a date, like "2026-01-31"',
-    "timestamp": 'a time, like "2026-01-31T12:00:00Z"',
-    "string": 'text in quotes, like "text"',
-}
-
-
 def _same(one: ast.Param, other: ast.Param) -> bool:
     return one.type_text == other.type_text and _literal(one.default) == _literal(other.default)
-
-
-def _fits(value: ConfigData, type_: pa.DataType) -> bool:
-    """Whether a value, perhaps a text from the command line, can be read as the type.
-
-    Arrow reads no durations: those are checked when they are used.
-    """
-    if pa.types.is_string(type_) or pa.types.is_binary(type_) or pa.types.is_duration(type_):
-        return isinstance(value, str)
-    if not isinstance(value, bool | int | float | str):
-        return False
-    try:
-        pa.scalar(value).cast(type_)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        return False
-    return True
-
-
-def _references(value: ConfigData) -> Iterator[str]:
-    match value:
-        case ParamRef(name=name):
-            yield name
-        case list():
-            for item in value:
-                yield from _references(item)
-        case dict():
-            for item in value.values():
-                yield from _references(item)
 
 
 def _literal(value: ast.Value | None) -> ConfigData:

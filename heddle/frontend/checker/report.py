@@ -5,7 +5,7 @@ The same finding about the same place is kept once, however often the checker co
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from heddle.diagnostics import Diagnostic, Fix, Label, Severity, Source, Span, did_you_mean
@@ -62,15 +62,16 @@ class Report:
         *,
         name: str,
         otherwise: str | None = None,
+        written: Callable[[str], str] = str,
     ) -> str | None:
         """An unknown name. The help is the nearest known one, else `otherwise`, else the known `what`.
 
-        Gives the nearest name.
+        `written` is how a name is written at the span. Gives the nearest name.
         """
         near, listed = self._near(name, known)
         if near is not None:
             self.suggested.add(near)
-            fix = Fix(f"write `{near}`", ((span, near),))
+            fix = Fix(f"write `{near}`", ((span, written(near)),))
             self.error(code, span, message, f"did you mean `{near}`?", fix=fix)
         else:
             self.error(code, span, message, otherwise or _known(listed, what))

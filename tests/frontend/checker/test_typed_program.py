@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from heddle.core.refresh_policy import RefreshPolicy
 from heddle.frontend.formatter import format_source
-from heddle.frontend.typed import EnvRef, ParamRef, SecretRef, StepNode, TypedProgram
+from heddle.frontend.typed import NO_PROPERTIES, EnvRef, ParamRef, SecretRef, StepNode, TypedProgram
 from tests.frontend.checker.checked import check
 
 PROGRAM = """\
@@ -90,6 +91,52 @@ def test_outputs_are_in_order_and_documented() -> None:
     assert workflow.trap == "park"
     documented = typed("workflow W {\n  // All of them.\n  [{ id: 1 }]\n    > rows\n}\n")
     assert [o.doc for o in documented.workflows["W"].outputs] == ["All of them."]
+
+
+KEYED = """\
+workflow Shop {
+  [{ id: 1, line: 2, carrier: "x" }]
+    > lines {
+      key: ["id", "line"]
+      references: [{ line: "Shop.lines.line", id: "Shop.lines.id" }, { carrier: "Stock.carriers.name" }]
+      materialize: "every 90s"
+    }
+
+  [{ id: 1 }]
+    > plain
+}
+"""
+
+
+def test_properties_of_outputs() -> None:
+    lines, plain = typed(KEYED).workflows["Shop"].outputs
+    assert plain.properties == NO_PROPERTIES
+    assert lines.properties.key == ("id", "line")
+    assert lines.properties.materialize == RefreshPolicy("every", 90.0)
+    assert [(r.columns, r.workflow, r.output, r.key) for r in lines.properties.references] == [
+        (("line", "id"), "Shop", "lines", ("line", "id")),
+        (("carrier",), "Stock", "carriers", ("name",)),
+    ]
+    for written, policy in (("true", RefreshPolicy("on start")), ("false", None)):
+        first, _ = typed(KEYED.replace('"every 90s"', written)).workflows["Shop"].outputs
+        assert first.properties.materialize == policy
+
+
+def test_the_hash_names_properties() -> None:
+    assert typed(KEYED).hash != typed(KEYED.replace('["id", "line"]', '["line", "id"]')).hash
+
+
+def test_columns_that_are_known_only_in_a_run_are_not_looked_for() -> None:
+    text = """\
+import "./steps"
+
+workflow W {
+  [{ id: 1 }]
+    | steps.same
+    > open { key: "whatever", references: [{ other: "W.open.whatever" }] }
+}
+"""
+    assert typed(text).workflows["W"].outputs[0].properties.key == ("whatever",)
 
 
 def test_the_hash_names_what_would_run() -> None:

@@ -115,6 +115,24 @@ def test_a_statement() -> None:
     assert statement.name is not None and statement.name.text == "done"
 
 
+def test_a_result_with_properties() -> None:
+    statement = statement_of('orders\n  > kept { key: ["id"], materialize: true }')
+    assert statement.name is not None and statement.name.text == "kept"
+    assert statement.properties is not None
+    assert [pair.key.text for pair in statement.properties.pairs] == ["key", "materialize"]
+    assert statement.span.end == statement.properties.span.end
+    assert statement_of("orders > plain").properties is None
+
+
+@pytest.mark.parametrize("properties", ['{ key "id" }', "{ key: }", "{ = }", "\n  { key: 1 }"])
+def test_a_mistake_in_properties_breaks_one_statement(properties: str) -> None:
+    program = parse_text(f"workflow W {{\n  a > b {properties}\n\n  c > d\n\n  e\n    | f\n}}").program
+    (workflow,) = program.items
+    assert isinstance(workflow, ast.WorkflowItem)
+    assert [s.name.text if s.name else None for s in workflow.statements] == ["d", None]
+    assert [broken.name.text for broken in program.broken if broken.name] == ["b"]
+
+
 def test_line_breaks_and_braces_end_statements() -> None:
     assert len(workflow_of("workflow W {\n  a\n  b\n\n  c > d\n  <x=y> e\n  f }").statements) == 5
     assert len(workflow_of("workflow W { (from a) > b }").statements) == 1
