@@ -45,13 +45,14 @@ AskedTable: TypeAlias = AskedOutput | AskedFiles
 class AskedQuery:
     """`sql` is in DataFusion's dialect and reads `tables` by their relations: a node by its name of
     `relation_names`. `row` is what it gives. `portable`: nothing in it that its words do not show means
-    something else in DuckDB."""
+    something else in DuckDB. `anew`: it gives other rows each time."""
 
     sql: str
     tables: Mapping[str, AskedTable]
     row: RowType
     reduces: bool
     portable: bool
+    anew: bool
 
 
 def effects_below(program: TypedProgram, node: NodeId) -> list[StepNode]:
@@ -90,6 +91,7 @@ def lower_asked(program: TypedProgram, asked: AskedQuery) -> LogicalPlan:
         reduces=asked.reduces,
         late=False,
         portable=asked.portable,
+        anew=asked.anew,
     )
     ops[own_id] = Fragment(own_id, (query,), inputs, asked.row, ASKED_PATH, _NOWHERE, "", None, NO_POLICY)
     return LogicalPlan(ops, (own_id,), left_out=frozenset(handled))

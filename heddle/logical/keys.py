@@ -21,9 +21,13 @@ Settings: TypeAlias = Callable[[Scan | Step], Mapping[str, ConfigValue] | None]
 Files: TypeAlias = Callable[[Scan], tuple[object, ...] | None]
 """The state of every file of a scan, as plain values; None when it cannot be told."""
 
+_CALLED: Final = r'"?\s*(?:\(|/\*|--)'
+"""What follows a function's name: its parenthesis, or a comment in front of that. Where the comment ends is
+not looked for: that takes long in a text that has many beginnings of comments."""
 _EACH_TIME_ANEW: Final = (
     r"(?i)\b(?:NOW|TODAY|CURRENT_\w+|LOCALTIME\w*|CLOCK\w*|RANDOM|RAND|SETSEED|UUID\w*|GEN_RANDOM_UUID"
-    r"|NEXTVAL|CURRVAL|VERSION|PG_\w+|READ_\w+|GLOB|GETENV)\s*\("
+    r"|NEXTVAL|CURRVAL|VERSION|PG_\w+|READ_\w+|GLOB|GETENV)"
+    rf"{_CALLED}"
     r"|\bCURRENT_(?:DATE|TIME|TIMESTAMP)\b|\bTABLESAMPLE\b"
 )
 """What gives another value in another run. A column of such a name costs a key, and does no other harm."""
@@ -42,6 +46,11 @@ def content_keys(
         if said is not None:
             keys[op.id] = _digest(said, secret)
     return keys
+
+
+def is_anew(sql: str) -> bool:
+    """Whether something in a query, or in a plan's words, gives another value each time."""
+    return re.search(_EACH_TIME_ANEW, sql) is not None
 
 
 def _digest(said: object, secret: bytes) -> str:
@@ -65,7 +74,7 @@ def _said(
         case Fragment(trap=None, workflow=workflow) if workflow not in plan.trapped:
             if any(i not in keys for i in op.inputs.values()):
                 return None
-            if any(re.search(_EACH_TIME_ANEW, query.sql) for query in op.queries):
+            if any(query.anew or is_anew(query.sql) for query in op.queries):
                 return None
             inputs = {relation: keys[i] for relation, i in op.inputs.items()}
             return ("fragment", queries_said(op, inputs), op.row, op.columns, op.limit)

@@ -63,7 +63,8 @@ class Query:
     """One query inside a fragment: `relation` is the name under which later queries speak of it.
 
     `tables` are the relations its SQL reads; each is another query of the fragment or one of its inputs.
-    It is not `portable` when something in it that its words do not show means something else elsewhere.
+    It is not `portable` when something in it that its words do not show means something else elsewhere. It is
+    `anew` when it is known to give other rows each time; its words may say so as well.
     """
 
     relation: str
@@ -75,6 +76,7 @@ class Query:
     reduces: bool
     late: bool
     portable: bool = True
+    anew: bool = False
 
 
 @record(frozen=True, slots=True)

@@ -7,6 +7,7 @@ for every row that the fragment reads. Plans are remembered, since several rules
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import field
@@ -27,6 +28,8 @@ from heddle.logical.plan import Fragment, Op, OpId, Sink
 from heddle.logical.predicates import Predicate, conjuncts, predicate_of
 from heddle.logical.sql import fragment_sql
 
+_SUBQUERY: Final = re.compile(r"^ *Subquery:", re.MULTILINE)
+"""One that the optimizer has left within an expression: what it reads is no input of a node."""
 PLANS_MAX: Final = 256
 """Fragments whose plans are remembered."""
 
@@ -61,13 +64,14 @@ class Planned:
 
 
 def reads_of(fragment: Fragment, ops: Mapping[OpId, Op]) -> Mapping[str, Reads] | None:
-    """By relation, those that are read in one place only; None while the fragment cannot be planned."""
+    """By relation, those that are read in one place only; None where there is no plan that tells them."""
     planned = planned_of(fragment, ops)
     return None if planned is None else planned.reads
 
 
 def planned_of(fragment: Fragment, ops: Mapping[OpId, Op]) -> Planned | None:
-    """None while the fragment cannot be planned, because it is late or an input's columns are not known."""
+    """None while the fragment cannot be planned, because it is late or an input's columns are not known, and
+    where its plan does not tell all that is read."""
     rows: list[tuple[str, RowType]] = []
     for relation, op_id in fragment.inputs.items():
         op = ops[op_id]
@@ -96,7 +100,7 @@ def _plan(sql: str, columns: tuple[str, ...] | None, limit: int | None, inputs: 
             plan = frame.optimized_logical_plan()
     except PlanFailure:  # what runs the fragment tells why
         return None
-    return _read(plan, dict(inputs))
+    return None if _SUBQUERY.search(plan.display_indent()) else _read(plan, dict(inputs))
 
 
 def _read(plan: EnginePlan, rows: Mapping[str, RowType]) -> Planned:

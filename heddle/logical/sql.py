@@ -16,6 +16,7 @@ from heddle.logical.plan import Fragment, Query
 _WITH = "WITH "
 _READS = re.compile(r'(?P<before>\b(?:FROM|JOIN)\s+)(?:"(?P<quoted>[^"]+)"|(?P<plain>\w+))', re.IGNORECASE)
 _QUOTED = r'"((?:[^"]|"")*)"'
+_LITERAL = r"'(?:[^']|'')*'"
 _ALL_COLUMNS = r"(?i)(?:\bSELECT|\bDISTINCT|[,.])\s*\*"
 
 
@@ -50,3 +51,18 @@ def with_sources(sql: str, sources: Mapping[str, str]) -> str:
         return f"{found['before']}{sources[relation]}" if relation in sources else found[0]
 
     return _READS.sub(replaced, sql)
+
+
+def reading_others(sql: str, relations: Mapping[str, str]) -> str:
+    """The text reading other relations in the place of some. Columns keep the names by which it calls them,
+    and what is quoted stays."""
+
+    def replaced(found: re.Match[str]) -> str:
+        relation = found["quoted"] or found["plain"]
+        if relation not in relations or relations[relation] == relation:
+            return found[0]
+        alias = "" if found["alias"] else f" AS {quoted(relation)}"
+        return f"{found['before']}{quoted(relations[relation])}{found['alias'] or ''}{alias}"
+
+    pattern = rf"{_LITERAL}|{_READS.pattern}(?P<alias>\s+AS\s)?|{_QUOTED}"
+    return re.sub(pattern, replaced, sql, flags=re.IGNORECASE)

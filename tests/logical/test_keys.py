@@ -10,7 +10,7 @@ import pytest
 from heddle.core.config import ConfigValue
 from heddle.engine import Engine, RunOptions
 from heddle.logical.beginnings import common_beginnings
-from heddle.logical.keys import content_keys
+from heddle.logical.keys import content_keys, is_anew
 from heddle.logical.lower import Goals, lower
 from heddle.logical.plan import LogicalPlan, Scan, Sink, Step
 
@@ -230,3 +230,19 @@ def test_a_run_of_one_keeps_it_for_the_others(
     assert [plan.ops[i].path for i in plan.spooled] == frames
     said = [note.text for note in plan.notes if note.rule == "share"]
     assert said == (["kept for other runs: A, B begin with the same"] if frames else [])
+
+
+@pytest.mark.parametrize("gap", ["", " ", "\n\t", "/* ( */", " -- (\n", "/**/ --\n"])
+@pytest.mark.parametrize("name", ["now", '"now"', "PG_SLEEP"])
+def test_a_function_may_be_far_from_its_parenthesis(name: str, gap: str) -> None:
+    assert is_anew(f"select {name}{gap}()")
+
+
+@pytest.mark.parametrize("text", ["select id from nowhere", "select now from t", "select uuid, 1 from t"])
+def test_a_name_is_no_call(text: str) -> None:
+    assert not is_anew(text)
+
+
+def test_long_texts_are_looked_through_once() -> None:
+    assert not is_anew(f"select '{'now ' * 250_000}'")
+    assert is_anew(f"select '{'now/*' * 200_000}'")

@@ -69,8 +69,10 @@ def _narrowed(op: Step, ops: Mapping[OpId, Op], readers: set[OpId], plan: Logica
 
 
 def _read_of(op_id: OpId, ops: Mapping[OpId, Op], readers: set[OpId]) -> set[str] | None:
-    """The columns of an operator that fragments read; None when all are."""
+    """The columns of an operator that fragments read, or name: a query that names a column needs it to be
+    planned, also when none behind it reads it. None when all are."""
     from heddle.logical.reads import reads_of
+    from heddle.logical.sql import names_read
 
     read: set[str] = set()
     for reader in readers:
@@ -84,6 +86,12 @@ def _read_of(op_id: OpId, ops: Mapping[OpId, Op], readers: set[OpId]) -> set[str
                 if found is None or found.columns is None:
                     return None
                 read |= set(found.columns)
+                for query in fragment.queries:
+                    if relation in query.tables:
+                        named = names_read(query.sql)
+                        if named is None:
+                            return None
+                        read |= named
     return read
 
 
