@@ -40,10 +40,13 @@ if TYPE_CHECKING:
     from heddle.logical.explain import Explanation
     from heddle.logical.plan import LogicalPlan
     from heddle.physical.answering import AnswerSpace
+    from heddle.physical.batches import Batches
     from heddle.physical.cancel import CancelToken, EndSwitch
     from heddle.physical.executor import Executor
+    from heddle.physical.result_cache import ResultCache
     from heddle.program_store import ProgramStore
     from heddle.refreshing import Refreshed
+    from heddle.run_setup import Recalled
     from heddle.secrets import Masker, SecretStore
     from heddle.std.sinks import Streams
     from heddle.udf_bridge.address import GatewayAddress
@@ -68,6 +71,7 @@ class Engine:
         notify: Notify,
         plugins: Plugins | None,
         store: ProgramStore | None,
+        cache: ResultCache | None = None,
     ) -> None:
         from heddle.physical.runtime import prepare_runtime
 
@@ -78,6 +82,7 @@ class Engine:
         self._notify = notify
         self._compiler = Compiler(project, project_diagnostics, path, environ, notify, store)
         self._shared_plugins = plugins
+        self._cache = cache
         self._plugins_lock = threading.Lock()
         self._own_plugins: Plugins | None = None
         self._asked = ExitStack()
@@ -111,12 +116,14 @@ class Engine:
         notify: Notify = lambda line: None,
         plugins: Plugins | None = None,
         stored: bool = False,
+        cache: ResultCache | None = None,
     ) -> Engine:
         """The engine for a program, under a profile of its project. Raises `UsageError`.
 
         `notify` is told of work that may take long before a run: building a plugin. `plugins` are those of
         another engine of the same project, to share its processes; they stay open. With `stored` a program
-        that an earlier process checked is taken from the user's cache folder, and kept there on leaving.
+        that an earlier process checked is taken from the user's cache folder, and kept there on leaving. The
+        `cache` is that of clients' queries, which engines of one process may share.
         """
         project, diagnostics = load_project(path)
         store = None
@@ -126,12 +133,17 @@ class Engine:
 
             store = ProgramStore.of_user(environ)
         project = project.select(profile, params or {})
-        return cls(project, diagnostics, path, environ, notify, plugins, store)
+        return cls(project, diagnostics, path, environ, notify, plugins, store, cache)
 
     @property
     def namespace(self) -> str:
         """That of the project, "heddle" where no project file names one."""
         return self._project.namespace if self._project.source is not None else "heddle"
+
+    @property
+    def memory_bytes(self) -> int:
+        """The budget of a run that is given none."""
+        return self._setup.memory(RunOptions())
 
     @property
     def plugins(self) -> Plugins:
@@ -235,7 +247,7 @@ class Engine:
             memo = setup.memo(of, options, configs) if of is plan else None
             of = setup.on_engines(of, options, configs)
             of = memo.marked(of) if memo is not None else of
-            return explain(of, self._base, Path(tempfile.gettempdir()), configs, os.cpu_count() or 1)
+            return explain(of, self._base, Path(tempfile.gettempdir()), configs, self._setup.cores)
 
         return replace(explained(plan), handlers={name: explained(p) for name, p in handlers.items()})
 
@@ -290,13 +302,36 @@ class Engine:
     ) -> Iterator[RecordBatch]:
         """The rows of a client's query, at least one batch, by a plan of `asked_plan`. Raises `ProgramError`
         when something that it needs cannot be had, `StageError` and `Cancelled`."""
+        recalled = self._setup.recalled(program, plan, {}, options)
+        memo = recalled.memo
+        known = memo.answer() if memo is not None else None
+        if known is not None:
+            from heddle.physical.answering import stream_known
+
+            yield from stream_known(known, plan, listener)
+            return
+        rows = self._computed(program, plan, options, listener, cancel, recalled)
+        yield from rows if memo is None else memo.keeping_answer(rows)
+
+    def _computed(
+        self,
+        program: TypedProgram,
+        plan: LogicalPlan,
+        options: RunOptions,
+        listener: Listener,
+        cancel: CancelToken,
+        recalled: Recalled,
+    ) -> Batches:
+        """The rows of a query that were not found."""
         from heddle.physical.answering import is_single, stream_answer, stream_single
         from heddle.physical.failures import StageFailed
         from heddle.std.sinks import NO_STREAMS
 
         space = self._answer_space if is_single(plan) and options.memory_bytes is None else None
         scratch = space.scratch if space is not None else None
-        setup = self._setup.ready(program, plan, {}, options, listener, cancel, NO_STREAMS, None, scratch)
+        setup = self._setup.ready(
+            program, plan, {}, options, listener, cancel, NO_STREAMS, None, scratch, recalled
+        )
         with setup as ready:
             try:
                 if space is not None:
@@ -315,7 +350,9 @@ class Engine:
         with self._plugins_lock:
             folder = scratch_folder(f"{random.getrandbits(48):012x}", Path(tempfile.gettempdir()))
             scratch = self._shared_by_answers.enter_context(folder)
-            return AnswerSpace(scratch, self._base, self._setup.memory(RunOptions()), os.cpu_count() or 1)
+            space = AnswerSpace(scratch, self._base, self._setup.memory(RunOptions()), self._setup.cores)
+            self._shared_by_answers.callback(space.close)
+            return space
 
     def _gateway_address(self, module: ModuleSignature) -> GatewayAddress:
         from heddle.gateways import gateway_address
@@ -329,7 +366,13 @@ class Engine:
     @cached_property
     def _setup(self) -> RunSetup:
         return RunSetup(
-            self._project, self._base, self._environ, self.masker, lambda: self.plugins, self._secrets
+            self._project,
+            self._base,
+            self._environ,
+            self.masker,
+            lambda: self.plugins,
+            self._secrets,
+            self._cache,
         )
 
 

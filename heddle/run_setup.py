@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from heddle.logical.plan import EngineChoice, LogicalPlan, Scan
     from heddle.physical.cancel import CancelToken, EndSwitch
     from heddle.physical.environment import RunEnvironment
+    from heddle.physical.memo import Memo
+    from heddle.physical.result_cache import ResultCache
     from heddle.physical.run_memo import RunMemo
     from heddle.physical.shared_frames import SharedFrames
     from heddle.resolving import ResolvedConfigs
@@ -47,9 +50,10 @@ class RunOptions:
     in the engine's own process; `engine` is where queries run. With `check_steps` each step is called by
     itself, and some calls are compared with what the step declares. Runs of a process that are under way at
     the same time compute once what they have in common, unless they are `alone`. Up to `memo_bytes` of
-    results of steps are kept on disk for later runs; with None the project says how much. A run that reads
-    streams ends after `turns_max` turns that had rows, or when none came for `idle_s` seconds, if that is
-    given."""
+    results of steps are kept on disk for later runs; with None the project says how much. With
+    `result_cache` a client's query takes what the engine's result cache has, and leaves its own there. A run
+    that reads streams ends after `turns_max` turns that had rows, or when none came for `idle_s` seconds, if
+    that is given."""
 
     workflows: tuple[str, ...] = ()
     outputs: Mapping[str, str] = field(default_factory=dict)
@@ -63,6 +67,7 @@ class RunOptions:
     engine: EngineChoice = "auto"
     alone: bool = False
     memo_bytes: int | None = None
+    result_cache: bool = False
     turns_max: int | None = None
     idle_s: float | None = None
 
@@ -104,8 +109,17 @@ class ReadyRun:
     env: RunEnvironment
 
 
+@record(frozen=True, slots=True)
+class Recalled:
+    """A plan's plain configs, and what earlier runs have left for it, if it is looked at."""
+
+    configs: ResolvedConfigs
+    memo: RunMemo | None
+
+
 class RunSetup:
-    """`plugins` and `secrets` are asked when a run needs them; `base` is the program's folder."""
+    """`plugins` and `secrets` are asked when a run needs them; `base` is the program's folder. `cache` is
+    where results of clients' queries are kept."""
 
     def __init__(
         self,
@@ -115,6 +129,7 @@ class RunSetup:
         masker: Masker,
         plugins: Callable[[], Plugins],
         secrets: Callable[[], SecretStore],
+        cache: ResultCache | None = None,
     ) -> None:
         self._project = project
         self._base = base
@@ -122,6 +137,23 @@ class RunSetup:
         self._masker = masker
         self._plugins = plugins
         self._secrets = secrets
+        self._cache = cache
+
+    def recalled(
+        self,
+        program: TypedProgram,
+        plan: LogicalPlan,
+        handlers: Mapping[str, LogicalPlan],
+        options: RunOptions,
+    ) -> Recalled:
+        """Before a run of the plans. Raises `ProgramError` for what cannot be had."""
+        plans = [plan, *handlers.values()]
+        if program.parameters or _have_steps(plans):
+            from heddle.readiness import missing
+
+            raise_if_errors(missing(program, plans))
+        configs = self.resolved(program, plans)
+        return Recalled(configs, self.memo(plan, options, configs))
 
     @contextmanager
     def ready(
@@ -135,21 +167,18 @@ class RunSetup:
         streams: Streams,
         ending: EndSwitch | None,
         scratch: Path | None = None,
+        recalled: Recalled | None = None,
     ) -> Iterator[ReadyRun]:
         """All that a run of the plans needs, while it runs, with a folder of its own if none is given. Raises
-        `ProgramError` for what cannot be had."""
+        `ProgramError` for what cannot be had, if that was not `recalled` before."""
         from heddle.core.private_folder import scratch_folder
         from heddle.physical.cancel import EndSwitch
         from heddle.physical.environment import RunEnvironment, TurnLimits
 
         plans = [plan, *handlers.values()]
-        if program.parameters or _have_steps(plans):
-            from heddle.readiness import missing
-
-            raise_if_errors(missing(program, plans))
-        configs = self.resolved(program, plans)
+        recalled = recalled or self.recalled(program, plan, handlers, options)
+        configs, memo = recalled.configs, recalled.memo
         plan = self.on_engines(plan, options, configs)
-        memo = self.memo(plan, options, configs)
         plan = memo.marked(plan) if memo is not None else plan
         handlers = {name: self.on_engines(p, options, configs) for name, p in handlers.items()}
         chance = random.Random()
@@ -168,7 +197,7 @@ class RunSetup:
                     streams=streams,
                     listener=listener,
                     cancel=cancel,
-                    cores=os.cpu_count() or 1,
+                    cores=self.cores,
                     batch_rows=options.batch_rows,
                     program=program.source.path,
                     check_steps=options.check_steps,
@@ -233,27 +262,41 @@ class RunSetup:
 
     def memo(self, plan: LogicalPlan, options: RunOptions, configs: ResolvedConfigs) -> RunMemo | None:
         """None when nothing is kept between runs, or there is nothing to keep. Raises `UsageError`."""
-        from heddle.logical.plan import Step
-
-        given = options.memo_bytes if options.memo_bytes is not None else self._project.memo_bytes
-        if not given or not options.optimize or options.check_steps:
+        if not options.optimize or options.check_steps or reads_streams(plan):
             return None
-        if not any(isinstance(op, Step) for op in plan.ops.values()) or reads_streams(plan):
+        cache = self._cache if options.result_cache and _reads(plan) else None
+        given = options.memo_bytes if options.memo_bytes is not None else self._project.memo_bytes
+        memo = self._disk_memo(given) if given and _have_steps([plan]) else None
+        if memo is None and cache is None:
             return None
         from heddle.physical.environment import SystemClock
-        from heddle.physical.memo import Memo, memo_folder
         from heddle.physical.run_memo import RunMemo
 
+        return RunMemo(memo, plan, configs, self._base, SystemClock().now, cache)
+
+    def _disk_memo(self, size_bytes_max: int) -> Memo:
+        from heddle.physical.memo import Memo, memo_folder
+
         try:
-            memo = Memo(memo_folder(self._environ), given)
+            return Memo(memo_folder(self._environ), size_bytes_max)
         except OSError as error:
             raise UsageError(f"the memo cannot be used: {error}", help="run with `--memo 0`") from error
-        return RunMemo(memo, plan, configs, self._base, SystemClock().now)
 
     def memory(self, options: RunOptions) -> int:
+        """In bytes. What the result cache may take is not for runs."""
+        budget_bytes = self._project.memory_bytes or self._default_memory_bytes
+        kept_bytes = self._cache.size_bytes_max if self._cache is not None else 0
+        return options.memory_bytes or max(budget_bytes - kept_bytes, budget_bytes // 2)
+
+    @cached_property
+    def _default_memory_bytes(self) -> int:
         from heddle.physical.memory import default_budget_bytes
 
-        return options.memory_bytes or self._project.memory_bytes or default_budget_bytes()
+        return default_budget_bytes()
+
+    @cached_property
+    def cores(self) -> int:
+        return os.cpu_count() or 1
 
 
 def _shared_frames(options: RunOptions) -> SharedFrames | None:
@@ -268,6 +311,13 @@ def reads_streams(plan: LogicalPlan) -> bool:
     from heddle.logical.plan import Step
 
     return any(isinstance(op, Step) and op.call.signature.stream for op in plan.ops.values())
+
+
+def _reads(plan: LogicalPlan) -> bool:
+    """Whether the plan has more than what its text says."""
+    from heddle.logical.plan import Scan, Step
+
+    return any(isinstance(op, Scan | Step) for op in plan.ops.values())
 
 
 def _have_steps(plans: Sequence[LogicalPlan]) -> bool:

@@ -9,31 +9,39 @@ from __future__ import annotations
 from contextlib import closing
 from pathlib import Path
 
-from heddle.core.deep_stack import deep_thread
+from heddle.core.deep_stack import DeepThreads, deep_thread
 from heddle.errors import Cancelled
 from heddle.frontend.typed import TypedProgram
-from heddle.logical.plan import Fragment, LogicalPlan, Scan, Values
-from heddle.physical.batches import Batches
+from heddle.logical.plan import Fragment, LogicalPlan, Scan, Values, label_of
+from heddle.physical.batches import Batches, at_least_one
 from heddle.physical.channel import JOIN_WAIT_S, Channel, ChannelClosed
 from heddle.physical.engines import DATAFUSION_SHARE, Engines
 from heddle.physical.environment import RunEnvironment
+from heddle.physical.events import Listener, StageTaken
 from heddle.physical.executor import FRAMES_SHARE
-from heddle.physical.frames import FrameStore
+from heddle.physical.frames import Frame, FrameStore
 from heddle.physical.inputs import read_leaf
 from heddle.physical.plan_run import PlanRun
+from heddle.physical.result_cache import FROM_RESULT_CACHE
 from heddle.physical.session import Session
 from heddle.physical.tasks import cut
 from heddle.physical.traps import Traps
 
 
 class AnswerSpace:
-    """What single fragments of queries share: a folder to spill to, and DataFusion's contexts with the memory
-    of all of them together."""
+    """What single fragments of queries share: a folder to spill to, threads, and DataFusion's contexts with
+    the memory of all of them together."""
 
     def __init__(self, scratch: Path, base: Path, memory_bytes: int, cores: int) -> None:
         self.scratch = scratch
         pool_bytes = int(memory_bytes * DATAFUSION_SHARE)
-        self.session = Session(scratch, base, pool_bytes, cores, keeps_files=True)
+        self._threads = DeepThreads("heddle-partition")
+        self.session = Session(
+            scratch, base, pool_bytes, cores, keeps_files=True, start_thread=self._threads.start
+        )
+
+    def close(self) -> None:
+        self._threads.close()
 
 
 def is_single(plan: LogicalPlan) -> bool:
@@ -42,6 +50,14 @@ def is_single(plan: LogicalPlan) -> bool:
     return isinstance(op, Fragment) and all(
         isinstance(plan.ops[i], Scan | Values) for i in op.inputs.values()
     )
+
+
+def stream_known(answer: Frame, plan: LogicalPlan, listener: Listener) -> Batches:
+    """Batches of an answer of the result cache, at least one."""
+    op = plan.ops[plan.roots[0]]
+    size_bytes = answer.size_bytes
+    listener(StageTaken("", op.path, label_of(op), FROM_RESULT_CACHE, answer.rows, size_bytes))
+    yield from at_least_one(answer.batches, answer.schema)
 
 
 def stream_single(plan: LogicalPlan, env: RunEnvironment, space: AnswerSpace) -> Batches:

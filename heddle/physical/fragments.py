@@ -7,13 +7,14 @@ reduces may compute for long before its first batch, so it is pulled in a way th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
-from threading import Thread
+from typing import Final
 
 import pyarrow as pa
 from datafusion import ExecutionPlan
 
-from heddle.core.deep_stack import deep_thread
+from heddle.core.deep_stack import Running
 from heddle.logical.plan import Fragment
 from heddle.logical.sql import fragment_sql
 from heddle.physical.batches import Batches, as_plain, at_least_one, plain_schema
@@ -27,6 +28,8 @@ from heddle.physical.inputs import FileBinding, FragmentInput
 from heddle.physical.metering import Work
 from heddle.physical.session import Binding, PlannedFragment, Session, StreamBinding, metric_sums
 
+_READS: Final = r"(?i)\bFROM\b"
+
 
 def stream_on_datafusion(
     fragment: Fragment,
@@ -39,7 +42,7 @@ def stream_on_datafusion(
     """Batches of the fragment's result, at least one; `work` is None where nobody asks what it took. Raises
     `StageFailed` or `Cancelled`."""
     leaf = Channel(stop, bytes_max=env.channel_bytes_max)
-    threads: list[Thread] = []
+    threads: list[Running] = []
     outputs: list[Channel] = []
     ends: list[Callable[[], None]] = []
     planned: PlannedFragment | None = None
@@ -54,16 +57,17 @@ def stream_on_datafusion(
                 first = next(source)
                 bindings[relation] = StreamBinding(first.schema, leaf)
                 threads.append(feed(first, source, leaf))
+        if not inputs and not re.search(_READS, fragment_sql(fragment)):
+            # Nothing is read, so nothing is waited for: a thread would cost more than the row.
+            with engine_errors():
+                given, rows = session.collected(fragment)
+            schema = plain_schema(given)
+            yield from at_least_one((as_plain(batch, schema) for batch in rows), schema)
+            return
         with engine_errors():
             planned = session.plan(fragment, bindings)
         schema = plain_schema(planned.schema)
         count = planned.plan.partition_count
-        if not inputs and count == 1 and " FROM " not in fragment_sql(fragment).upper():
-            # Nothing is read, so nothing is waited for: a thread would cost more than the row.
-            with engine_errors():
-                rows = [b.to_pyarrow() for b in planned.context.execute(planned.plan, 0)]
-            yield from at_least_one((as_plain(batch, schema) for batch in rows), schema)
-            return
         if planned.ordered:
             outputs += [Channel(stop, bytes_max=env.channel_bytes_max) for _ in range(count)]
         else:
@@ -73,14 +77,15 @@ def stream_on_datafusion(
             output = outputs[index % len(outputs)]
             # What waits for another stage's rows blocks the thread that polls it, which must be its own.
             if fragment.reduces and files_only:
-                from heddle.physical.pulling import pull_until_given_up
+                from heddle.physical.pulling import Pull
 
-                thread, give_up = pull_until_given_up(planned, index, schema, output)
-                ends.append(stop.on_cancel(give_up))
-                ends.append(give_up)
-                threads.append(thread)
+                pull = Pull(planned, index, schema, output)
+                ends.append(stop.on_cancel(pull.give_up))
+                ends.append(pull.give_up)
+                pulling = pull.run
             else:
-                threads.append(_pull(planned, index, schema, output))
+                pulling = _pulling(planned, index, schema, output)
+            threads.append(session.start_thread(pulling, f"heddle-partition-{index}"))
         yield from at_least_one((batch for output in outputs for batch in output), schema)
     except EngineError as error:
         if leaf.error is not None:
@@ -109,9 +114,11 @@ def _count(plan: ExecutionPlan, work: Work) -> None:
     )
 
 
-def _pull(planned: PlannedFragment, partition: int, schema: pa.Schema, output: Channel) -> Thread:
-    """Puts a partition's batches into the channel, under a plain schema: what that takes is done here, side
-    by side for all partitions."""
+def _pulling(
+    planned: PlannedFragment, partition: int, schema: pa.Schema, output: Channel
+) -> Callable[[], None]:
+    """What puts a partition's batches into the channel, under a plain schema: what that takes is done there,
+    side by side for all partitions."""
 
     def run() -> None:
         error: BaseException | None = None
@@ -126,4 +133,4 @@ def _pull(planned: PlannedFragment, partition: int, schema: pa.Schema, output: C
         finally:
             output.finish(error)
 
-    return deep_thread(run, f"heddle-partition-{partition}")
+    return run

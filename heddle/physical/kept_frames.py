@@ -40,9 +40,10 @@ class KeptFrames:
 
     def find(self, op_id: OpId) -> Frame | UnderWay | None:
         """A frame to read and to `free` then; None when this run is to compute it."""
-        kept = self._env.memo.find(op_id) if self._env.memo is not None else None
-        if kept is not None:
-            self._tell(op_id, kept, "from the memo")
+        memo = self._env.memo
+        kept = memo.find(op_id) if memo is not None else None
+        if memo is not None and kept is not None:
+            self._tell(op_id, kept, f"from the {memo.source}")
             return kept
         if self._shared is None or op_id not in self._keys:
             return None

@@ -375,7 +375,9 @@ class PlanRun:
                 raise AssertionError(f"{op.path} is read by a fragment or ends a task")
             case _:
                 assert_never(op)
-        return Meter(op, self._env, work).watch(batches)
+        watched = Meter(op, self._env, work).watch(batches)
+        memo = self._env.memo
+        return memo.keeping(op.id, watched) if memo is not None and self._shares else watched
 
     def _fragment_input(self, op_id: OpId) -> FragmentInput:
         op = self._plan.ops[op_id]

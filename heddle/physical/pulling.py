@@ -7,26 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
 
 import pyarrow as pa
 
-from heddle.core.deep_stack import deep_thread
 from heddle.physical.batches import as_plain
 from heddle.physical.channel import Channel, ChannelClosed
 from heddle.physical.engine_errors import engine_errors
 from heddle.physical.session import PlannedFragment
 
 
-def pull_until_given_up(
-    planned: PlannedFragment, partition: int, schema: pa.Schema, output: Channel
-) -> tuple[threading.Thread, Callable[[], None]]:
-    """A thread that puts the batches into the channel, and what gives it up, from any thread."""
-    pull = _Pull(planned, partition, schema, output)
-    return deep_thread(pull.run, f"heddle-partition-{partition}"), pull.give_up
+class Pull:
+    """`run` puts the batches into the channel; `give_up` ends that, from any thread."""
 
-
-class _Pull:
     def __init__(self, planned: PlannedFragment, partition: int, schema: pa.Schema, output: Channel) -> None:
         self._planned = planned
         self._partition = partition

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final, Literal, TypeAlias, assert_never
 
@@ -11,12 +12,14 @@ import pyarrow as pa
 from datafusion import (
     DataFrame,
     ExecutionPlan,
+    LogicalPlan,
     RuntimeEnvBuilder,
     SessionConfig,
     SessionContext,
     Table,
 )
 
+from heddle.core.deep_stack import Running, deep_thread
 from heddle.core.planning import FOOTER_SETTING, quoted
 from heddle.core.record import record
 from heddle.core.types import RowType
@@ -30,6 +33,11 @@ ContextKind: TypeAlias = Literal["reducing", "piped", "streaming"]
 """How fragments run. `reducing`: on all cores. `piped`: it reduces what another stage streams into it, in
 one partition, because a repartitioning above a table that blocks its worker queues without limit.
 `streaming`: it only filters and projects, and never reshuffles, so that a pipeline keeps its file's order."""
+
+READ_MAX: Final = 1_000
+"""Plans that are kept read."""
+READ_CHARS_MAX: Final = 20_000
+"""Plans of longer texts are not kept: most of those hold values that do not come again."""
 
 POOL_SHARES: Final[Mapping[ContextKind, float]] = {"reducing": 0.6, "piped": 0.3, "streaming": 0.1}
 
@@ -45,6 +53,9 @@ class StreamBinding:
     schema: pa.Schema
     channel: Channel
 
+
+StartThread: TypeAlias = Callable[[Callable[[], None], str], Running]
+"""Has a thread, of that name, do something."""
 
 Binding: TypeAlias = FileBinding | Frame | StreamBinding
 """What a relation of a fragment's SQL stands for."""
@@ -68,9 +79,18 @@ class Session:
     """
 
     def __init__(
-        self, scratch: Path, base: Path, pool_bytes: int, cores: int, *, keeps_files: bool = False
+        self,
+        scratch: Path,
+        base: Path,
+        pool_bytes: int,
+        cores: int,
+        *,
+        keeps_files: bool = False,
+        start_thread: StartThread = deep_thread,
     ) -> None:
-        """With `keeps_files` the tables of files stay bound, as long as the files are the same."""
+        """With `keeps_files` the tables of files stay bound and plans over them stay read, as long as the
+        files are the same. `start_thread` has a partition pulled."""
+        self.start_thread = start_thread
         self._base = base
         self._spill = scratch / "spill"
         self._pool_bytes = pool_bytes
@@ -80,6 +100,8 @@ class Session:
         self._keeps_files = keeps_files
         self._kept: dict[tuple[int, str], object] = {}
         """What the table of a context is bound to."""
+        self._read: OrderedDict[object, LogicalPlan] = OrderedDict()
+        """Analysed plans of fragments, by all that they depend on."""
 
     def logical(self, fragment: Fragment, bindings: Mapping[str, Binding]) -> DataFrame:
         """The fragment's analysed plan over its bound inputs."""
@@ -94,30 +116,51 @@ class Session:
             ordered=not fragment.reduces,
         )
 
+    def collected(self, fragment: Fragment) -> tuple[pa.Schema, list[pa.RecordBatch]]:
+        """All rows of a fragment without inputs, and their schema."""
+        frame, context = self._plan(fragment, {})
+        return _schema_of_batches(frame, context, fragment.row), frame.collect()
+
     def _plan(self, fragment: Fragment, bindings: Mapping[str, Binding]) -> tuple[DataFrame, SessionContext]:
         with self._lock:
             context = self._context(_kind(fragment, bindings))
             kept = {relation: self._files(binding) for relation, binding in bindings.items()}
+            key: object | None = None
+            sql = fragment_sql(fragment)
+            if self._keeps_files and len(sql) <= READ_CHARS_MAX and None not in kept.values():
+                key = (id(context), sql, fragment.columns, fragment.limit, *kept.items())
+                known = self._read.get(key)
+                if known is not None:
+                    self._read.move_to_end(key)
+                    return context.create_dataframe_from_logical_plan(known), context
             for relation, binding in bindings.items():
                 place = id(context), relation
                 if kept[relation] is None or self._kept.get(place) != kept[relation]:
                     self._unbind(context, relation)
                     self._bind(context, fragment, relation, binding)
                     self._kept[place] = kept[relation]
-            frame = context.sql(_sql(fragment))
+            frame = context.sql(_with_kept_limits(sql))
             for relation, files in kept.items():
                 if files is None:
                     self._unbind(context, relation)
-        if fragment.columns is not None:
-            frame = frame.select(*(quoted(name) for name in fragment.columns))
-        return (frame if fragment.limit is None else frame.limit(fragment.limit)), context
+            if fragment.columns is not None:
+                frame = frame.select(*(quoted(name) for name in fragment.columns))
+            frame = frame if fragment.limit is None else frame.limit(fragment.limit)
+            if key is not None:
+                self._read[key] = frame.logical_plan()
+                while len(self._read) > READ_MAX:
+                    self._read.popitem(last=False)
+            return frame, context
 
     def _files(self, binding: Binding) -> object | None:
         """What a binding to files depends on; None for one that is not kept."""
         if not self._keeps_files or not isinstance(binding, FileBinding):
             return None
         from heddle.std.file_states import file_states
+        from heddle.std.mapped import mapped_files
 
+        if mapped_files(binding.config) is not None:
+            return None  # what is kept would hold the rows of tables that are gone
         states = file_states(binding.step, binding.config, self._base)
         return None if states is None else (binding.step, repr(binding.config), states)
 
@@ -155,8 +198,7 @@ class Session:
                 assert_never(binding)
 
 
-def _sql(fragment: Fragment) -> str:
-    sql = fragment_sql(fragment)
+def _with_kept_limits(sql: str) -> str:
     if " LIMIT " not in sql or "ORDER BY" not in sql:
         return sql
     from heddle.physical.kept_limits import with_kept_limits

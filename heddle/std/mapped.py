@@ -2,7 +2,7 @@
 known to the engine.
 
 A reader's config names them in `files`, below the folder `path`. They are uncompressed, never change while
-they are read, and share their columns.
+they are read, and share their columns. A path may also stand for rows that were never written to a file.
 """
 
 from __future__ import annotations
@@ -14,12 +14,27 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 
 from heddle.core.config import ConfigValue
+from heddle.core.record import record
 from heddle.std.reader_errors import ReaderError
 
 if TYPE_CHECKING:
     from datafusion import SessionContext
 
+
 FILES_SETTING: Final = "files"
+PASSING_SETTING: Final = "passing"
+"""`True` for files that are written for one reading: another one would find the same rows elsewhere."""
+
+
+@record(frozen=True, slots=True)
+class HeldRows:
+    """Rows that are in the memory of this process alone."""
+
+    schema: pa.Schema
+    batches: tuple[pa.RecordBatch, ...]
+
+
+_HELD: Final[dict[Path, HeldRows]] = {}
 
 
 def mapped_files(config: Mapping[str, ConfigValue]) -> tuple[Path, ...] | None:
@@ -30,11 +45,30 @@ def mapped_files(config: Mapping[str, ConfigValue]) -> tuple[Path, ...] | None:
     return tuple(Path(str(config["path"]), str(name)) for name in names)
 
 
+def hold_rows(path: Path, rows: HeldRows) -> None:
+    """The path, which is that of no file, stands for the rows until they are let go. None is used twice."""
+    _HELD[path] = rows
+
+
+def let_go_of_rows(path: Path) -> bool:
+    """Whether it stood for rows. Who reads them already may go on."""
+    return _HELD.pop(path, None) is not None
+
+
+def is_held(path: Path) -> bool:
+    return path in _HELD
+
+
 def mapped_batches(files: Sequence[Path]) -> tuple[pa.Schema, list[pa.RecordBatch]]:
     """All batches of the files, of which there is at least one. Raises `ReaderError`."""
     schema: pa.Schema | None = None
     batches: list[pa.RecordBatch] = []
     for file in files:
+        held = _HELD.get(file)
+        if held is not None:
+            schema = schema or held.schema
+            batches += held.batches
+            continue
         try:
             reader = pa.ipc.open_file(pa.memory_map(str(file)))
             batches += [reader.get_batch(i) for i in range(reader.num_record_batches)]
