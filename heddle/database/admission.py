@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import lru_cache, partial
 from time import monotonic
 from typing import Final, TypeVar
 
@@ -22,6 +23,16 @@ from heddle.serve_settings import EVERYONE, NO_LIMITS, Limits, ServeSettings
 N = TypeVar("N", int, float)
 LOOK_S: Final = 0.1
 """How often a waiting statement looks whether it was cancelled."""
+VIEWERS_MAX: Final = 1_000
+"""Whose limits are kept in mind."""
+
+
+@record(frozen=True, slots=True)
+class Load:
+    """How many statements hold a place, and how many wait for one."""
+
+    admitted: int = 0
+    waiting: int = 0
 
 
 @record(slots=True, eq=False)
@@ -35,6 +46,7 @@ class Admission:
 
     def __init__(self, settings: ServeSettings) -> None:
         self._settings = settings
+        self._limits_of = lru_cache(VIEWERS_MAX)(partial(limits_of, settings))
         self._changed = threading.Condition()
         self._running: dict[str, int] = {}
         self._queues: dict[str, deque[_Waiting]] = {}
@@ -54,9 +66,13 @@ class Admission:
                     del self._running[viewer.name]
                 self._admit_waiting()
 
+    def load(self) -> Load:
+        with self._changed:
+            return Load(sum(self._running.values()), sum(map(len, self._queues.values())))
+
     def limited(self, viewer: Viewer, settings: Settings) -> Settings:
         """The settings with the viewer's limits where they are stricter."""
-        limits = limits_of(self._settings, viewer)
+        limits = self._limits_of(viewer)
         return replace(
             settings,
             timeout_s=_stricter(settings.timeout_s, limits.timeout_s),
@@ -88,7 +104,7 @@ class Admission:
 
     def _waited(self, viewer: Viewer) -> QueryError:
         wait_s = self._settings.admission.wait_s
-        own = limits_of(self._settings, viewer).concurrency
+        own = self._limits_of(viewer).concurrency
         if own is not None and self._running.get(viewer.name, 0) >= own:
             cause = f"{viewer.name} may run {own} at a time"
         else:
@@ -113,7 +129,7 @@ class Admission:
         self._changed.notify_all()
 
     def _has_room(self, viewer: Viewer) -> bool:
-        own = limits_of(self._settings, viewer).concurrency
+        own = self._limits_of(viewer).concurrency
         if own is not None and self._running.get(viewer.name, 0) >= own:
             return False
         return sum(self._running.values()) < self._settings.admission.running

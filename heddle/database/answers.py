@@ -5,18 +5,27 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import pyarrow as pa
 
 from heddle.database.asking import plain_message
 from heddle.database.errors import QueryError
+from heddle.database.registry import CachedPart
 from heddle.errors import Cancelled, HeddleError, ProgramError, ServiceUnavailable, StageError
+from heddle.logical.asked import ASKED_PATH
 from heddle.physical.cancel import CancelToken
+from heddle.physical.events import StageTaken
+from heddle.physical.result_cache import FROM_RESULT_CACHE
+
+if TYPE_CHECKING:
+    from heddle.physical.events import Event, Listener
 
 
 class Watch(Protocol):
     def count(self, rows: int, size_bytes: int = 0) -> None: ...
+
+    def took(self, part: CachedPart) -> None: ...
 
     def finish(self, error: BaseException | None = None) -> None: ...
 
@@ -49,6 +58,18 @@ class Answer:
         self._why: QueryError | None = None
         self._failed: QueryError | None = None
         self._watch: Watch | None = None
+        self._listener: Listener | None = None
+
+    def heard_by(self, listener: Listener) -> None:
+        """Tell of the stages of its run."""
+        self._listener = listener
+
+    def tell(self, event: Event) -> None:
+        """The run that gives the rows calls this, from any thread."""
+        if isinstance(event, StageTaken) and event.how == FROM_RESULT_CACHE and self._watch is not None:
+            self._watch.took("answer" if event.stage == ASKED_PATH else "steps")
+        if self._listener is not None:
+            self._listener(event)
 
     def watched_by(self, watch: Watch) -> None:
         """Tell of what is read, and of the end."""

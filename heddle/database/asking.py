@@ -21,6 +21,7 @@ from heddle.core.types import Column, RowType
 from heddle.database.errors import QueryError
 from heddle.database.literals import arrow_type
 from heddle.logical.asked import AskedQuery, AskedTable
+from heddle.logical.keys import is_anew
 
 if TYPE_CHECKING:
     from heddle.database.sources import Source
@@ -42,11 +43,13 @@ _NUMBERS: Final = ("Int", "UInt", "Float", "Decimal")
 
 @record(frozen=True, slots=True)
 class Typed:
-    """What DataFusion says of a statement. `parameters` have a type where it can tell."""
+    """What DataFusion says of a statement. `parameters` have a type where it can tell. It is `anew` when
+    something in it gives another value each time."""
 
     schema: pa.Schema
     parameters: pa.Schema
     portable: bool
+    anew: bool
 
 
 class StatementTyper:
@@ -96,6 +99,7 @@ def _typed(planner: TypePlanner, sql: str, parameters: Sequence[str], tables: It
         pa.schema([pa.field(f.name, plain_type(f.type)) for f in schema]),
         pa.schema([pa.field(name, types.get(name, pa.null())) for name in parameters]),
         portable=not implicit,
+        anew=is_anew(read.display_indent()),
     )
 
 
@@ -114,6 +118,7 @@ def asked_query(read: ReadStatement, sql: str, typed: Typed, tables: Mapping[str
         RowType(columns),
         read.reduces,
         typed.portable and distinct,
+        typed.anew,
     )
 
 

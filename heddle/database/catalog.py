@@ -4,31 +4,44 @@ schema and the system's own tables."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import pyarrow as pa
 
 from heddle.core.record import record
 from heddle.database.errors import QueryError
+from heddle.database.keys import holds
 from heddle.database.model import SCRATCH_SCHEMA, Settings, TableInfo, TableName, Viewer
 from heddle.database.sources import KeptSource, SystemSource, Table
 from heddle.database.statements import NamedTable
 from heddle.diagnostics import did_you_mean
 
 if TYPE_CHECKING:
+    from heddle.database.given import Given
     from heddle.database.kept_tables import KeptTables
     from heddle.database.policy import Policy
     from heddle.database.system_tables import SystemTables
 
 
+SeenKey: TypeAlias = "tuple[TableName, tuple[Given, ...]]"
+
+
 @record(frozen=True, slots=True)
 class Seen:
-    """A table as a viewer sees it; `rules` are the policy's query that stands for it, if there is one."""
+    """A table as a viewer sees it; `rules` are the policy's query that stands for it, if there is one, and
+    `given` what the statement gives to its parameters."""
 
     table: Table
     info: TableInfo
     rules: str | None
+    given: tuple[Given, ...] = ()
+
+    @property
+    def key(self) -> SeenKey:
+        """One for all places where a statement reads the same rows."""
+        return self.info.name, self.given
 
 
 @record(frozen=True, slots=True)
@@ -118,12 +131,26 @@ class Catalog:
         return tables
 
     def _seen(self, table: Table, viewer: Viewer) -> Seen | None:
-        if self._policy is None:
-            return Seen(table, table.info, None)
-        if not self._policy.sees(viewer, table.info):
+        info = self._info(table, viewer)
+        if info is None:
             return None
-        info = self._policy.table_for(viewer, table.info)
-        return Seen(table, info, self._policy.relation_for(viewer, table.info))
+        if info.foreign_keys:
+            others = self._lasting().tables
+            held = (
+                key
+                for key in info.foreign_keys
+                if (other := others.get(key.referenced)) is not None
+                and holds(key, info, self._info(other, viewer))
+            )
+            info = replace(info, foreign_keys=tuple(held))
+        rules = None if self._policy is None else self._policy.relation_for(viewer, table.info)
+        return Seen(table, info, rules)
+
+    def _info(self, table: Table, viewer: Viewer) -> TableInfo | None:
+        """The table as the viewer sees it, None when the viewer does not; with all that it refers to."""
+        if self._policy is None:
+            return table.info
+        return self._policy.table_for(viewer, table.info) if self._policy.sees(viewer, table.info) else None
 
 
 def schema_of_tables(tables: Sequence[TableInfo]) -> pa.Table:

@@ -102,6 +102,11 @@ class Kill:
 
 
 @record(frozen=True, slots=True)
+class ClearResultCache:
+    pass
+
+
+@record(frozen=True, slots=True)
 class ShowTables:
     """`schema`: only those of one; None: of all."""
 
@@ -137,6 +142,7 @@ Command: TypeAlias = (
     | RenameTable
     | Refresh
     | Kill
+    | ClearResultCache
     | ShowTables
     | ShowSchemas
     | Describe

@@ -190,6 +190,13 @@ def _kill(words: Words) -> Command:
     return commands.Kill(query_id)
 
 
+def _clear(words: Words) -> Command:
+    if not words.take("RESULT", "CACHE"):
+        _unsupported(f"CLEAR {words.shown()}", "there is CLEAR RESULT CACHE")
+    words.expect_end()
+    return commands.ClearResultCache()
+
+
 def _show(words: Words) -> Command:
     if words.take("TABLES"):
         schema = None
@@ -253,6 +260,7 @@ _COMMANDS: Final[Mapping[str, Callable[[Words], Command]]] = {
     "ALTER": _alter,
     "REFRESH": _refresh,
     "KILL": _kill,
+    "CLEAR": _clear,
     "SHOW": _show,
     "DESCRIBE": _describe,
     "DESC": _describe,

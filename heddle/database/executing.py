@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from heddle.database.materialized import MaterializedOutputs
     from heddle.database.policy import Policy
     from heddle.database.registry import Queries
+    from heddle.physical.result_cache import ResultCache
 
 DESCRIBED: Final = pa.schema(
     [("column_name", pa.string()), ("data_type", pa.string()), ("is_nullable", pa.string())]
@@ -58,6 +59,7 @@ class Executor:
     scratch: KeptTables
     materialized: MaterializedOutputs
     queries: Queries
+    cache: ResultCache | None
     policy: Policy | None
     viewer: Viewer
     settings: Settings
@@ -83,6 +85,8 @@ class Executor:
             case commands.Kill(query_id=query_id):
                 self.queries.cancel(query_id, self.viewer)
                 return Done(0)
+            case commands.ClearResultCache():
+                return Done(self._clear_cache())
             case commands.ShowTables(schema=schema):
                 seen = [each.info for each in self.catalog.seen(self.viewer, self.transaction)]
                 return Done(table=schema_of_tables([i for i in seen if schema in (None, i.name.schema)]))
@@ -97,6 +101,20 @@ class Executor:
                     f"`{word.upper()}` is no statement here",
                     help="begin and end transactions with your driver: switch its autocommit off",
                 )
+
+    def _clear_cache(self) -> int:
+        """How many results there were."""
+        if not self.viewer.admin:
+            raise QueryError(
+                "denied", f"{self.viewer.name} may not clear the result cache", help="ask an admin"
+            )
+        if self.cache is None:
+            raise QueryError(
+                "unsupported",
+                "there is no result cache",
+                help='write `result_cache = "256MB"` below [serve] in heddle.toml',
+            )
+        return self.cache.clear().count
 
     def _define(self, command: commands.CreateTable | commands.CreateTableAs | commands.DropTable) -> int:
         name = self._writable(command.table, creates=not isinstance(command, commands.DropTable))
@@ -190,6 +208,17 @@ def answer_schema(command: commands.Command) -> pa.Schema:
             return DESCRIBED
         case _:
             return NOTHING
+
+
+def writes_tables(command: commands.Command) -> bool:
+    reading = (
+        commands.Kill,
+        commands.ClearResultCache,
+        commands.ShowTables,
+        commands.ShowSchemas,
+        commands.Describe,
+    )
+    return not isinstance(command, reading)
 
 
 def inner_text(command: commands.Command, schema_of: Callable[[tuple[str, ...]], pa.Schema]) -> str | None:

@@ -1,4 +1,4 @@
-"""The views of the catalog that the standard has, and many tools ask: schemata, tables, columns.
+"""The views of the catalog that the standard has, and many tools ask: schemata, tables, columns, keys.
 
 Each viewer finds in them what the viewer sees.
 """
@@ -6,11 +6,13 @@ Each viewer finds in them what the viewer sees.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Final
 
 import pyarrow as pa
 
 from heddle.core.types import type_name
+from heddle.database.information_keys import KEY_TABLES, KeyRows
 from heddle.database.model import REMARKS, TableInfo, TableName, Viewer
 from heddle.database.sources import SystemSource, Table
 
@@ -23,6 +25,7 @@ def information_tables(catalog: str, seen_by: SeenBy) -> Iterator[tuple[TableNam
         ("schemata", SCHEMATA, _schemata),
         ("tables", TABLES, _tables),
         ("columns", COLUMNS, _columns),
+        *((name, schema, partial(_keys, schema, rows)) for name, schema, rows in KEY_TABLES),
     ):
         full = TableName(catalog, INFORMATION_SCHEMA, name)
         info = TableInfo(full, "SYSTEM TABLE", schema)
@@ -83,6 +86,10 @@ def _columns(seen: Sequence[TableInfo]) -> pa.Table:
             for position, field in enumerate(info.schema, 1)
         ],
     )
+
+
+def _keys(schema: pa.Schema, rows: KeyRows, seen: Sequence[TableInfo]) -> pa.Table:
+    return _table(schema, list(rows(seen)))
 
 
 def _comment(field: pa.Field) -> str | None:

@@ -1,7 +1,9 @@
-"""The files that hold the rows of kept tables: written as batches come, cut at a size, deleted when nothing
+"""The parts that hold the rows of kept tables: written as batches come, cut at a size, deleted when nothing
 holds them.
 
-A part is held by the table that it belongs to, by transactions that see it, and by what is being read.
+A part is a file, or where the tables need not outlast the process, rows in its memory, as long as there is
+some left for them. It is held by the table that it belongs to, by transactions that see it, and by what is
+being read.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ import pyarrow as pa
 
 from heddle.database.errors import QueryError
 from heddle.database.kept_manifest import Part
+from heddle.database.memory_part import MemoryPart, MemoryShare
 from heddle.database.part_file import PartFile
+from heddle.std.mapped import let_go_of_rows
 
 ENDING: Final = ".arrow"
 _NAME: Final = r"[0-9a-f]{32}\.arrow"
@@ -38,8 +42,10 @@ LARGE_PART_BYTES: Final = 16 << 20
 class Parts:
     """The parts of one folder. Safe for threads."""
 
-    def __init__(self, folder: Path, *, part_bytes_max: int) -> None:
+    def __init__(self, folder: Path, *, part_bytes_max: int, memory_bytes_max: int = 0) -> None:
+        """`memory_bytes_max`: what all parts in memory may have together."""
         self.folder = folder
+        self.memory = MemoryShare(memory_bytes_max)
         self._part_bytes_max = part_bytes_max
         self._lock = threading.Lock()
         self._holders: Counter[str] = Counter()
@@ -64,10 +70,10 @@ class Parts:
                 if not self._holders[part.file]:
                     del self._holders[part.file]
                     unheld.append(part)
-            if self._closed:
-                return
             for part in unheld:
-                if part.size_bytes < LARGE_PART_BYTES:
+                if self._closed:
+                    let_go_of_rows(self.folder / part.file)
+                elif part.size_bytes < LARGE_PART_BYTES:
                     self._delete(part)
                 else:
                     self._deleting.submit(self._delete, part)
@@ -81,10 +87,16 @@ class Parts:
         More than once does no harm."""
         with self._lock:
             self._closed = True
+            for file in self._holders:
+                let_go_of_rows(self.folder / file)
         self._deleting.shutdown()
 
     def _delete(self, part: Part) -> None:
-        (self.folder / part.file).unlink(missing_ok=True)
+        path = self.folder / part.file
+        if let_go_of_rows(path):
+            self.memory.give_back(part.size_bytes)
+        else:
+            path.unlink(missing_ok=True)
 
     def sweep(self) -> None:
         """Delete what an ended process has left: parts that nothing holds."""
@@ -109,7 +121,7 @@ class PartWriter:
         self._written: list[Part] = []
         self._small: list[pa.RecordBatch] = []
         self._small_bytes = 0
-        self._open: _OpenPart | None = None
+        self._open: MemoryPart | FilePart | None = None
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Raises `QueryError`; what was written before stays until it is let go."""
@@ -129,7 +141,7 @@ class PartWriter:
             self._put_small()
         if self._open is None and not self._written:
             with write_errors(self._table):
-                self._open = _OpenPart(self._parts.folder, self._schema)
+                self._open = self._begun()
         self._end_part()
         return tuple(self._written)
 
@@ -152,10 +164,30 @@ class PartWriter:
     def _put(self, batch: pa.RecordBatch) -> None:
         with write_errors(self._table):
             if self._open is None:
-                self._open = _OpenPart(self._parts.folder, self._schema)
-            self._open.write(batch)
+                self._open = self._begun()
+            if not self._open.write(batch):
+                self._open = self._moved(self._open)
+                self._open.write(batch)
         if self._open.size_bytes >= self._part_bytes_max:
             self._end_part()
+
+    def _begun(self) -> MemoryPart | FilePart:
+        memory = self._parts.memory
+        path = self._parts.folder / f"{uuid4().hex}{ENDING}"
+        return MemoryPart(path, self._schema, memory) if memory.bytes_max else FilePart(path, self._schema)
+
+    def _moved(self, part: MemoryPart | FilePart) -> FilePart:
+        """The rows of a part for which there is no more memory, in a file."""
+        assert isinstance(part, MemoryPart), "a file takes all that is written"
+        file = FilePart(self._parts.folder / f"{uuid4().hex}{ENDING}", self._schema)
+        try:
+            for batch in part.batches():
+                file.write(batch)
+        except BaseException:
+            file.discard()
+            raise
+        part.discard()
+        return file
 
     def _end_part(self) -> None:
         if self._open is None:
@@ -167,11 +199,11 @@ class PartWriter:
         self._written.append(part)
 
 
-class _OpenPart:
-    """A part that is being written."""
+class FilePart:
+    """A part that is being written to a file."""
 
-    def __init__(self, folder: Path, schema: pa.Schema) -> None:
-        self._path = folder / f"{uuid4().hex}{ENDING}"
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self._path = path
         self._file = PartFile(self._path)
         try:
             self._writer = pa.ipc.new_file(pa.PythonFile(self._file, mode="w"), schema)
@@ -184,9 +216,11 @@ class _OpenPart:
     def size_bytes(self) -> int:
         return self._file.tell()
 
-    def write(self, batch: pa.RecordBatch) -> None:
+    def write(self, batch: pa.RecordBatch) -> bool:
+        """Always true: it takes all."""
         self._writer.write_batch(batch)
         self._rows += batch.num_rows
+        return True
 
     def finish(self) -> Part:
         self._writer.close()

@@ -53,12 +53,14 @@ Changes: TypeAlias = Mapping[str, KeptTable | None]
 @record(frozen=True, slots=True)
 class KeptLimits:
     """`part_bytes`: a file is ended with the batch that takes it there. `idle_s`: a transaction that nothing
-    used for so long is rolled back. `wait_s`: how long a statement waits for another one."""
+    used for so long is rolled back. `wait_s`: how long a statement waits for another one. `memory_bytes`: so
+    much may stay in memory, of tables that need not outlast the process."""
 
     tables: int = 10_000
     part_bytes: int = PART_BYTES_MAX
     idle_s: float = 300.0
     wait_s: float = WAIT_MAX_S
+    memory_bytes: int = 0
 
 
 NORMAL_LIMITS: Final = KeptLimits()
@@ -89,7 +91,11 @@ class KeptTables:
         self._transactions = Transactions(limits.idle_s, clock)
         self._locks = TableLocks(self._transactions.has, wait_max_s=limits.wait_s)
         self._tables = read_manifest(folder)
-        self._parts = Parts(folder / PARTS_FOLDER, part_bytes_max=limits.part_bytes)
+        self._parts = Parts(
+            folder / PARTS_FOLDER,
+            part_bytes_max=limits.part_bytes,
+            memory_bytes_max=0 if durable else limits.memory_bytes,
+        )
         for table in self._tables.values():
             self._parts.hold(table.parts)
             check_parts(table, self._parts.folder)

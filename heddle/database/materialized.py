@@ -1,4 +1,4 @@
-"""Materialized outputs: their rows are kept, and computed anew as a policy of `[serve.materialize]` says.
+"""Materialized outputs: their rows are kept, and computed anew as the program or `[serve.materialize]` says.
 
 Who reads one gets the rows of the last refresh that succeeded, also while another one runs and after one that
 failed. Rows that an earlier process kept are there again, as long as the output has the same columns.
@@ -15,14 +15,15 @@ from typing import Final, Literal, Protocol, Self, TypeAlias
 import pyarrow as pa
 
 from heddle.core.record import record
+from heddle.core.refresh_policy import RefreshPolicy
 from heddle.database.errors import QueryError
 from heddle.database.fitting import checked_schema
 from heddle.database.kept_manifest import KeptTable
 from heddle.database.kept_tables import KeptTables
+from heddle.database.model import TableParameter
 from heddle.database.reading import Reading
 from heddle.diagnostics import did_you_mean
 from heddle.errors import HeddleError, UsageError
-from heddle.serve_settings import RefreshPolicy
 
 FIRST_ROWS_WAIT_S: Final = 60.0
 """How long a reader waits for the first refresh of an output that has no rows yet."""
@@ -57,7 +58,7 @@ class MaterializedOutput:
 @record(frozen=True, slots=True)
 class Refreshed:
     """How an output stands. `refreshed_at` is in seconds since 1970, None without rows; `error` is what the
-    last refresh failed of."""
+    last refresh failed of. `succeeded` and `failed` count the refreshes of this process."""
 
     name: str
     policy: RefreshPolicy
@@ -66,6 +67,8 @@ class Refreshed:
     duration_s: float | None
     rows: int | None
     error: str | None
+    succeeded: int
+    failed: int
 
 
 def check_materialized(wanted: Iterable[str], outputs: Collection[str]) -> None:
@@ -76,6 +79,17 @@ def check_materialized(wanted: Iterable[str], outputs: Collection[str]) -> None:
             raise UsageError(
                 f"[serve.materialize] names the output `{name}`, which is not there",
                 help=f"did you mean `{near}`?" if near else None,
+            )
+
+
+def check_has_values(name: str, parameters: Iterable[TableParameter]) -> None:
+    """That the rows of an output can be kept: they are those of one value of each parameter. Raises
+    `UsageError`."""
+    for parameter in parameters:
+        if parameter.required:
+            raise UsageError(
+                f"the output `{name}` cannot be materialized: its parameter `{parameter.name}` has no value",
+                help=f"give it one: --param {parameter.name}=…, or a default in the workflow's header",
             )
 
 
@@ -144,7 +158,8 @@ class MaterializedOutputs:
             raise QueryError(
                 "unsupported",
                 f"`{name}` is not materialized: it is computed for each query",
-                help=f'write `"{name}" = "manual"` below [serve.materialize] in heddle.toml',
+                help=f'say `materialize: "manual"` in the program where `{name}` is named, or write '
+                f'`"{name}" = "manual"` below [serve.materialize] in heddle.toml',
             )
         output = self._outputs[name]
         with output.refreshing:
@@ -177,6 +192,8 @@ class MaterializedOutputs:
                     float(table.notes[DURATION_NOTE]) if table is not None else None,
                     table.rows if table is not None else None,
                     output.error,
+                    output.succeeded,
+                    output.failed,
                 )
         return found
 
@@ -198,6 +215,8 @@ class MaterializedOutputs:
         with self._changed:
             output.computation = None
             output.error = None if error is None else error.message
+            output.succeeded += error is None
+            output.failed += error is not None
             every_s = output.of.policy.every_s
             output.due_at = None if every_s is None else time.time() + every_s
             self._changed.notify_all()
@@ -243,6 +262,8 @@ class _Output:
         self.computation: Computation | None = None
         self.due_at: float | None = None
         self.error: str | None = None
+        self.succeeded = 0
+        self.failed = 0
 
     def state(self, *, has_rows: bool) -> RefreshState:
         if self.computation is not None:

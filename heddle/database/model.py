@@ -36,8 +36,17 @@ class TableName:
         return f"{self.catalog}.{self.schema}.{self.name}"
 
 
+def primary_key_name(table: TableName) -> str:
+    """What the constraint is called; foreign keys have names of their own."""
+    return f"{table.name}_pkey"
+
+
 @record(frozen=True, slots=True)
 class ForeignKey:
+    """`name` is unique in its schema. `referenced_columns` are the other table's primary key, in an
+    order of their own."""
+
+    name: str
     columns: tuple[str, ...]
     referenced: TableName
     referenced_columns: tuple[str, ...]
@@ -45,16 +54,18 @@ class ForeignKey:
 
 @record(frozen=True, slots=True)
 class TableParameter:
-    """What a table takes: `output(since => '2026-01-01')`. `default` is None where one must be given."""
+    """What a table takes: `output(since => '2026-01-01')`. One that is not `required` may be left out: it has
+    a value, which is not told."""
 
     name: str
     type: pa.DataType
-    default: object | None
+    required: bool
 
 
 @record(frozen=True, slots=True)
 class TableInfo:
-    """`schema` has the columns with their nullability. `writable`: rows can be put in."""
+    """`schema` has the columns with their nullability. `parameters` are in the order of a call. Keys are
+    declared, and rows are not checked against them. `writable`: rows can be put in."""
 
     name: TableName
     kind: TableKind
@@ -78,7 +89,9 @@ class Viewer:
 LOCAL: Final = Viewer("local", admin=True)
 """The user of this machine, who owns the files."""
 
-Language: TypeAlias = Literal["sql", "prql"]
+SqlLanguage: TypeAlias = Literal["sql", "duckdb"]
+"""`sql` is in DataFusion's dialect, `duckdb` in DuckDB's."""
+Language: TypeAlias = Literal["sql", "prql", "duckdb"]
 
 
 @record(frozen=True, slots=True)

@@ -10,15 +10,15 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Final, TypeVar
 
 import pyarrow as pa
 
 from heddle.core.deep_stack import on_deep_stack
 from heddle.core.planning import PlanFailure, TypePlanner
 from heddle.database.errors import QueryError
-from heddle.database.model import TableName
 
+K = TypeVar("K")
 NAME_BYTES: Final = 16
 
 
@@ -29,9 +29,7 @@ class PolicyGuard:
         self._lock = threading.Lock()
         self._planner: TypePlanner | None = None
 
-    def require(
-        self, sql: Callable[[Mapping[TableName, str]], str], schemas: Mapping[TableName, pa.Schema]
-    ) -> None:
+    def require(self, sql: Callable[[Mapping[K, str]], str], schemas: Mapping[K, pa.Schema]) -> None:
         """`sql` gives the statement with these names of relations; `schemas` are those of its tables. Raises
         `QueryError`."""
         names = {table: f"r{secrets.token_hex(NAME_BYTES)}" for table in schemas}

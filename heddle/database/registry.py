@@ -9,8 +9,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
-from typing import Final, Literal, Self, TypeAlias
+from collections.abc import Callable, Mapping
+from typing import Final, Literal, Self, TypeAlias, get_args
 
 from heddle.core.record import record
 from heddle.database.errors import QueryError, QueryErrorKind
@@ -21,6 +21,9 @@ HISTORY_MAX: Final = 1_000
 TEXT_CHARS_MAX: Final = 10_000
 """Longer texts are cut in the history."""
 
+CachedPart: TypeAlias = Literal["answer", "steps"]
+"""What of a query came from the result cache: all of its rows, or the results of steps below them."""
+CACHED_PARTS: Final[tuple[CachedPart, ...]] = get_args(CachedPart)
 QueryState: TypeAlias = Literal["running", "finished", "failed", "cancelled"]
 Cancel: TypeAlias = Callable[[QueryError], None]
 """Ends a statement; its reader gets the error."""
@@ -29,7 +32,7 @@ Cancel: TypeAlias = Callable[[QueryError], None]
 @record(frozen=True, slots=True)
 class QueryEntry:
     """`started_at` is in seconds since 1970. `rows` and `size_bytes` are of the rows that were given out, or
-    `rows` is how many were changed."""
+    `rows` is how many were changed. `cached` is what came from the result cache."""
 
     id: str
     viewer: str
@@ -41,6 +44,7 @@ class QueryEntry:
     rows: int
     size_bytes: int
     error: QueryErrorKind | None
+    cached: CachedPart | None
 
 
 class RunningQuery:
@@ -69,6 +73,11 @@ class RunningQuery:
         self._duration_s = 0.0
         self._rows = 0
         self._size_bytes = 0
+        self._cached: CachedPart | None = None
+
+    @property
+    def cached(self) -> CachedPart | None:
+        return self._cached
 
     def __enter__(self) -> Self:
         return self
@@ -79,6 +88,10 @@ class RunningQuery:
     def count(self, rows: int, size_bytes: int = 0) -> None:
         self._rows += rows
         self._size_bytes += size_bytes
+
+    def took(self, part: CachedPart) -> None:
+        """Something came from the result cache."""
+        self._cached = part
 
     def finish(self, error: BaseException | None = None) -> None:
         """It is over, because of the error if there is one. Only the first call counts."""
@@ -102,6 +115,7 @@ class RunningQuery:
             self._rows,
             self._size_bytes,
             self._error,
+            self._cached,
         )
 
 
@@ -114,6 +128,7 @@ class Queries:
         self._running: dict[str, RunningQuery] = {}
         self._over: OrderedDict[str, RunningQuery] = OrderedDict()
         self._timeouts = Timeouts()
+        self._cached: dict[CachedPart, int] = dict.fromkeys(CACHED_PARTS, 0)
 
     def begin(
         self,
@@ -132,6 +147,16 @@ class Queries:
         if timeout_s is not None:
             self._timeouts.after(timeout_s, id, lambda: cancel(_timed_out(timeout_s)))
         return query
+
+    @property
+    def running(self) -> int:
+        """How many run."""
+        return len(self._running)
+
+    @property
+    def cached(self) -> Mapping[CachedPart, int]:
+        """How many that are over had something from the result cache."""
+        return dict(self._cached)
 
     def list(self, viewer: Viewer) -> tuple[QueryEntry, ...]:
         """The last ones first. Those of others, whose rows and errors tell what is hidden, are for admins."""
@@ -171,6 +196,8 @@ class Queries:
         with self._lock:
             self._running.pop(query.id, None)
             self._over[query.id] = query
+            if query.cached is not None:
+                self._cached[query.cached] += 1
             while len(self._over) > self._history_max:
                 self._over.popitem(last=False)
 

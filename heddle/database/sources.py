@@ -17,7 +17,7 @@ from heddle.core.record import record
 from heddle.core.types import row_of_schema
 from heddle.database.model import TableInfo, Viewer
 from heddle.logical.asked import AskedFiles, AskedTable
-from heddle.std.mapped import FILES_SETTING
+from heddle.std.mapped import FILES_SETTING, PASSING_SETTING
 
 if TYPE_CHECKING:
     from heddle.database.reading import Reading
@@ -97,7 +97,7 @@ def files_of(rows: Rows, held: ExitStack) -> AskedTable:
             writer.write_batch(batch)
     file.flush()
     path = Path(file.name)
-    config = {"path": str(path.parent), FILES_SETTING: [path.name]}
+    config = {"path": str(path.parent), FILES_SETTING: [path.name], PASSING_SETTING: True}
     return AskedFiles("arrow", config, row_of_schema(rows.schema))  # type: ignore[arg-type]
 
 

@@ -20,6 +20,7 @@ from heddle.database.system_tables import SystemTable, column, table_of_rows
 from heddle.frontend.typed import StepNode, TypedProgram
 
 _TEXT: Final = pa.string()
+_TEXTS: Final = pa.list_(pa.field("item", pa.string()))
 _COUNT: Final = pa.int64()
 _SECONDS: Final = pa.float64()
 _FLAG: Final = pa.bool_()
@@ -74,6 +75,7 @@ OUTPUTS: Final = pa.schema(
             "kind", _TEXT, "VIEW: computed for each query. TABLE: materialized, rows are kept", nullable=False
         ),
         column("type", _TEXT, "The row type", nullable=False),
+        column("key", _TEXTS, "The columns that tell its rows apart, as is declared", nullable=False),
         column("comment", _TEXT, "What the program says about it"),
         column("refresh", _TEXT, "When kept rows are computed anew"),
         column("refresh_state", _TEXT, "waiting, running, done or failed"),
@@ -135,6 +137,17 @@ PARAMETERS: Final = pa.schema(
         column("has_value", _FLAG, "Whether it was given one, or has a default", nullable=False),
     ]
 )
+TABLE_PARAMETERS: Final = pa.schema(
+    [
+        column("catalog", _TEXT, "The table's catalog", nullable=False),
+        column("schema", _TEXT, "The table's schema", nullable=False),
+        column("table", _TEXT, "The table", nullable=False),
+        column("parameter", _TEXT, "Its name", nullable=False),
+        column("position", _COUNT, "Its place in a call, from 1", nullable=False),
+        column("type", _TEXT, "Its type", nullable=False),
+        column("required", _FLAG, "Whether a statement has to give it a value", nullable=False),
+    ]
+)
 QUERIES: Final = pa.schema(
     [
         column("query_id", _TEXT, "Its id, for KILL", nullable=False),
@@ -147,6 +160,7 @@ QUERIES: Final = pa.schema(
         column("rows", _COUNT, "Rows that were given out or changed", nullable=False),
         column("size_bytes", _COUNT, "Size of the rows that were given out", nullable=False),
         column("error", _TEXT, "The kind of what it failed of"),
+        column("cached", _TEXT, "What came from the result cache: the answer, or results of steps below it"),
     ]
 )
 
@@ -169,6 +183,7 @@ def standard_tables(served: Served) -> tuple[SystemTable, ...]:
         table("resources", RESOURCES, _resources, "The resources that programs declare, without settings"),
         table("plugins", PLUGINS, _plugins, "The modules whose steps programs call"),
         table("parameters", PARAMETERS, _parameters, "What programs take, without values"),
+        table("table_parameters", TABLE_PARAMETERS, _table_parameters, "What statements give to tables"),
         table(
             "queries", QUERIES, _queries, "Statements, the last ones first; those of others are for admins"
         ),
@@ -215,6 +230,7 @@ def _outputs(served: Served, viewer: Viewer) -> Iterator[tuple[object, ...]]:
             info.name.name,
             info.kind,
             str(row_of_schema(info.schema)),
+            info.primary_key,
             info.remarks,
             *_refresh(of, viewer, restricted=served.restricted(viewer, info)),
         )
@@ -280,6 +296,13 @@ def _parameters(served: Served, viewer: Viewer) -> Iterator[tuple[object, ...]]:
             yield _name(program), parameter.name, parameter.type_text, parameter.bound
 
 
+def _table_parameters(served: Served, viewer: Viewer) -> Iterator[tuple[object, ...]]:
+    for info in served.tables(viewer):
+        name = info.name
+        for position, of in enumerate(info.parameters, 1):
+            yield name.catalog, name.schema, name.name, of.name, position, type_name(of.type), of.required
+
+
 def _queries(served: Served, viewer: Viewer) -> Iterator[tuple[object, ...]]:
     for entry in served.queries.list(viewer):
         yield (
@@ -293,6 +316,7 @@ def _queries(served: Served, viewer: Viewer) -> Iterator[tuple[object, ...]]:
             entry.rows,
             entry.size_bytes,
             entry.error,
+            entry.cached,
         )
 
 

@@ -7,6 +7,7 @@ small letters where they had none, which is how DataFusion understands them.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
@@ -14,6 +15,8 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 from heddle.core.planning import quoted
 from heddle.core.record import record
 from heddle.database.errors import QueryError
+from heddle.database.table_calls import TableCall, table_calls, without_calls
+from heddle.database.value_columns import value_columns
 
 if TYPE_CHECKING:
     from sqlglot import Token, exp
@@ -41,19 +44,42 @@ class Place:
 
 
 @record(frozen=True, slots=True)
+class WrittenValue:
+    """A value that the text gives to a table, with the parameters in it. `name` is None for one that is told
+    by its place."""
+
+    name: str | None
+    text: str
+    parameters: tuple[tuple[Place, str], ...]
+    """Their places in `text`."""
+
+    @property
+    def parameter(self) -> str | None:
+        """The parameter that is the whole value."""
+        name = self.parameters[0][1] if len(self.parameters) == 1 else None
+        return name if name is not None and self.parameters[0][0] == Place(0, len(self.text)) else None
+
+    def sql(self, values: Mapping[str, str]) -> str:
+        """The value with SQL for parameters."""
+        return edited(self.text, [(place, values[name]) for place, name in self.parameters])
+
+
+@record(frozen=True, slots=True)
 class NamedTable:
-    """A table where the text names it; `parts` are the name's parts, `alias` what the text calls it then."""
+    """A table where the text names it; `parts` are the name's parts, `alias` what the text calls it then, and
+    `values` what the text gives to it, None where it is not called."""
 
     parts: tuple[str, ...]
     place: Place
     alias: str | None
+    values: tuple[WrittenValue, ...] | None = None
 
 
 @record(frozen=True, slots=True)
 class ReadStatement:
     """`parameters` are the names of placeholders in the order of their values: `$1` or `$name`; each `?` has
     a number of its own. `names` are all names of the text, `cte_names` those that it gives
-    to queries of its own."""
+    to queries of its own. One that `is_constant` gives one row, and reads nothing for it."""
 
     text: str
     kind: StatementKind
@@ -62,6 +88,7 @@ class ReadStatement:
     names: frozenset[str]
     cte_names: frozenset[str]
     reduces: bool
+    is_constant: bool
     bare_names: tuple[tuple[Place, str], ...]
     left_out: tuple[Place, ...]
     float_ends: tuple[int, ...]
@@ -80,7 +107,7 @@ class ReadStatement:
             alias = "" if table.alias is not None else f" AS {quoted(table.parts[-1])}"
             edits.append((table.place, f"({source}){alias}"))
         edits += [(place, values.get(name, name)) for place, name in self.parameter_places]
-        return _edited(self.text, edits)
+        return edited(self.text, edits)
 
 
 @lru_cache(TEXTS_MAX)
@@ -94,8 +121,8 @@ def read_statement(text: str) -> ReadStatement:
     kind: StatementKind = "query"
     if explained := re.match(r"explain\s+(?=select|with|from|values|\()", text, re.IGNORECASE):
         kind, text = "explain", text[explained.end() :]
-    tokens, tree = _tree(text)
-    return _Reader(text, kind, tokens, _nodes(tree)).read()
+    tokens, tree, calls = _tree(text)
+    return _Reader(text, kind, tokens, _nodes(tree), calls).read()
 
 
 def _nodes(tree: exp.Expr) -> list[exp.Expr]:
@@ -114,7 +141,8 @@ def _nodes(tree: exp.Expr) -> list[exp.Expr]:
     )
 
 
-def _tree(text: str) -> tuple[list[Token], exp.Query]:
+def _tree(text: str) -> tuple[list[Token], exp.Query, Sequence[TableCall]]:
+    """The tree is that of the text without calls of tables."""
     from sqlglot import Dialect, exp
     from sqlglot.errors import SqlglotError
 
@@ -123,7 +151,10 @@ def _tree(text: str) -> tuple[list[Token], exp.Query]:
         dialect = Dialect.get_or_raise(name)
         try:
             tokens = dialect.tokenize(text)
-            statements = dialect.parser().parse(tokens, text)
+            calls = table_calls(text, tokens, dialect)
+            plain = without_calls(text, calls)
+            read = dialect.tokenize(plain) if calls else tokens
+            statements = dialect.parser().parse(read, plain)
         except SqlglotError as error:
             problem = problem or _shown(error)
             continue
@@ -132,7 +163,7 @@ def _tree(text: str) -> tuple[list[Token], exp.Query]:
         if len(statements) != 1 or statements[0] is None:
             raise QueryError("invalid", "one statement at a time", help="send them one after the other")
         if isinstance(statements[0], exp.Query):
-            return tokens, statements[0]
+            return tokens, statements[0], calls
         word = text.split(None, 1)[0].upper()
         raise QueryError("unsupported", f"`{word}` is no query", help="views are read with SELECT")
     raise QueryError("invalid", f"the statement cannot be read: {problem}")
@@ -146,40 +177,61 @@ def _shown(error: Exception) -> str:
 
 class _Reader:
     def __init__(
-        self, text: str, kind: StatementKind, tokens: Sequence[Token], nodes: Sequence[exp.Expr]
+        self,
+        text: str,
+        kind: StatementKind,
+        tokens: Sequence[Token],
+        nodes: Sequence[exp.Expr],
+        calls: Sequence[TableCall],
     ) -> None:
         self._text = text
         self._kind = kind
         self._tokens = tokens
         self._nodes = nodes
+        self._calls = {call.name_end: call for call in calls}
         self._left_out: list[Place] = []
 
     def read(self) -> ReadStatement:
         from sqlglot import exp
 
+        parameters, places = self._parameters()
+        placed = dict(zip(places, parameters, strict=True))
+        called = [Place(call.name_end, call.end) for call in self._calls.values()]
+        starts = [place.start for place in places]
         tables: list[NamedTable] = []
         within: set[int] = set()
         for node in self._nodes:
             if isinstance(node, (exp.Table, exp.TableAlias)):
                 _require_names(node)
         for table in self._nodes:
-            if isinstance(table, exp.Table) and isinstance(table.this, exp.Identifier) and not _is_cte(table):
+            if not isinstance(table, exp.Table) or not isinstance(table.this, exp.Identifier):
+                continue
+            call = self._calls.pop(_place(table.this).end, None)
+            if call is not None or not _is_cte(table):
                 parts = [table.args.get(key) for key in ("catalog", "db", "this")]
                 named = [part for part in parts if isinstance(part, exp.Identifier)]
                 within.update(map(id, named))
                 tables.append(
                     NamedTable(
                         tuple(_name(part) for part in named),
-                        Place(_place(named[0]).start, _place(named[-1]).end),
+                        Place(_place(named[0]).start, _place(named[-1]).end if call is None else call.end),
                         table.alias or None,
+                        None if call is None else tuple(self._values(call, places, parameters, starts)),
                     )
                 )
+        if self._calls:
+            raise QueryError(
+                "unsupported",
+                "a table cannot be called here",
+                help="leave out `lateral`: what a table is given does not depend on other tables",
+            )
         self._unqualify(within)
         identifiers = [node for node in self._nodes if isinstance(node, exp.Identifier)]
         names = [i for i in identifiers if id(i) not in within]
         bare = [(_place(i), _name(i)) for i in names if not i.quoted and "start" in i.meta]
         tables.sort(key=lambda table: table.place.start)
-        parameters, places = self._parameters()
+        outside = {place: name for place, name in placed.items() if not _is_within(place.start, called)}
+        float_ends = (end for end in _float_ends(self._tokens) if not _is_within(end - 1, called))
         return ReadStatement(
             self._text,
             self._kind,
@@ -188,12 +240,26 @@ class _Reader:
             frozenset(_name(i) for i in identifiers),
             frozenset(_cte_name(node) for node in self._nodes if isinstance(node, exp.CTE)),
             self._reduces(),
+            self._is_constant(),
             tuple(bare),
             tuple(self._left_out),
-            tuple(_float_ends(self._tokens)),
-            tuple(zip(places, parameters, strict=True)),
-            tuple(_value_columns(self._tokens, dict(zip(places, parameters, strict=True)))),
+            tuple(float_ends),
+            tuple(outside.items()),
+            tuple(value_columns(self._tokens, {p.start: (p.end, name) for p, name in outside.items()})),
         )
+
+    def _values(
+        self, call: TableCall, places: Sequence[Place], parameters: Sequence[str], starts: Sequence[int]
+    ) -> Iterator[WrittenValue]:
+        """`starts` are those of `places`, which are in the order of the text."""
+        for argument in call.arguments:
+            first, last = bisect_left(starts, argument.start), bisect_left(starts, argument.end)
+            inside = [
+                (Place(place.start - argument.start, place.end - argument.start), name)
+                for place, name in zip(places[first:last], parameters[first:last], strict=True)
+            ]
+            text = self._text[argument.start : argument.end]
+            yield WrittenValue(argument.name, text, tuple(inside))
 
     def _unqualify(self, within: set[int]) -> None:
         """`workflow.output.column` is `output.column`: the table has its own name as an alias."""
@@ -233,32 +299,16 @@ class _Reader:
         reducing = (exp.Join, exp.Group, exp.Distinct, exp.Order, exp.Window, exp.SetOperation, exp.AggFunc)
         return any(isinstance(node, (*reducing, exp.In, exp.Exists, exp.Having)) for node in self._nodes)
 
+    def _is_constant(self) -> bool:
+        from sqlglot import exp
 
-def _value_columns(tokens: Sequence[Token], parameters: Mapping[Place, str]) -> Iterator[tuple[str, int]]:
-    from sqlglot import TokenType
-
-    starts = {place.start: (place.end, name) for place, name in parameters.items()}
-    depth, column, values_at = 0, 0, -1
-    for index, token in enumerate(tokens):
-        match token.token_type:
-            case TokenType.VALUES:
-                values_at = depth
-            case TokenType.L_PAREN:
-                depth += 1
-                column = 0 if depth == values_at + 1 else column
-            case TokenType.R_PAREN:
-                depth -= 1
-                values_at = -1 if depth < values_at else values_at
-            case TokenType.COMMA if depth == values_at + 1:
-                column += 1
-        if values_at < 0 or depth != values_at + 1 or token.start not in starts:
-            continue
-        end, name = starts[token.start]
-        following = next((t for t in tokens[index + 1 :] if t.start >= end), None)
-        around = (tokens[index - 1].token_type, following.token_type if following is not None else None)
-        opens, closes = (TokenType.L_PAREN, TokenType.COMMA), (TokenType.R_PAREN, TokenType.COMMA)
-        if around[0] in opens and around[1] in closes:
-            yield name, column
+        first, *below = self._nodes
+        if self._kind != "query" or not isinstance(first, exp.Select):
+            return False
+        # The only function that makes rows of a value; a name like it elsewhere does no harm.
+        if "unnest" in self._text.lower():
+            return False
+        return not any(isinstance(node, (exp.From, exp.Query)) for node in below)
 
 
 def _float_ends(tokens: Sequence[Token]) -> Iterator[int]:
@@ -319,6 +369,12 @@ def _cte_name(cte: exp.Expr) -> str:
     return _name(cte.args["alias"].this)
 
 
+def _is_within(index: int, places: Sequence[Place]) -> bool:
+    """`places` are in the order of the text."""
+    before = bisect_right(places, index, key=lambda place: place.start)
+    return before > 0 and index < places[before - 1].end
+
+
 def _name(identifier: exp.Identifier) -> str:
     text: str = identifier.this
     return text if identifier.quoted else text.lower()
@@ -328,7 +384,8 @@ def _place(identifier: exp.Identifier) -> Place:
     return Place(identifier.meta["start"], identifier.meta["end"] + 1)
 
 
-def _edited(text: str, edits: Iterable[tuple[Place, str]]) -> str:
+def edited(text: str, edits: Iterable[tuple[Place, str]]) -> str:
+    """The text with other words at places that do not overlap."""
     parts: list[str] = []
     at = 0
     for place, words in sorted(edits, key=lambda edit: edit[0].start):

@@ -11,18 +11,22 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from heddle.core.record import record
+from heddle.core.types import parse_type
 from heddle.database.errors import QueryError
-from heddle.database.model import TableInfo, TableName
+from heddle.database.keys import foreign_keys, primary_key
+from heddle.database.model import TableInfo, TableName, TableParameter
 from heddle.database.sources import AskedPlace, Rows, Source, files_of, reading_sql
 from heddle.diagnostics import has_errors
 from heddle.errors import ProgramError, UsageError
 from heddle.logical.asked import AskedOutput, effects_below, streams_below
 from heddle.logical.lower import relation_names
+from heddle.logical.parametrised import taken_by
 
 if TYPE_CHECKING:
     from heddle.core.types import RowType
     from heddle.engine import Engine
-    from heddle.frontend.typed import Output, TypedProgram, Workflow
+    from heddle.frontend.typed import NodeId, Output, Parameter, TypedProgram, Workflow
+    from heddle.logical.parametrised import Taken
 
 
 @record(frozen=True, slots=True)
@@ -34,18 +38,24 @@ class View:
     output: Output
     relation: str
     why_not: str | None
+    fixed: Mapping[str, str]
+    """Parameters that it depends on and that take nothing from a statement, with the reason."""
 
     @property
     def kept_info(self) -> TableInfo:
-        """The table that it is when its rows are kept."""
-        return replace(self.info, kind="TABLE")
+        """The table that it is when its rows are kept: those of the values that parameters have without a
+        statement."""
+        return replace(self.info, kind="TABLE", parameters=())
 
     def source(self, place: AskedPlace) -> Source:
         if self.why_not is not None:
             raise QueryError("unsupported", f"`{self.info.name}` cannot be queried: {self.why_not}")
-        node = AskedOutput(self.output.node)
-        sql = reading_sql(self.relation, place.rules)
-        return Source(self.relation, self.info.schema, sql, lambda held: node, self, lasting=True)
+        return self.source_of(self.output.node, self.relation, place.rules)
+
+    def source_of(self, node: NodeId, relation: str, rules: str | None) -> Source:
+        """The rows of another node, which is the output's under other values of parameters."""
+        table, sql = AskedOutput(node), reading_sql(relation, rules)
+        return Source(relation, self.info.schema, sql, lambda held: table, self, lasting=True)
 
     def source_elsewhere(self, place: AskedPlace, rows: Callable[[], Rows]) -> Source:
         """For a plan in another program, which reads the rows from a file."""
@@ -73,19 +83,27 @@ class ProgramViews:
     def _views(self) -> Iterator[View]:
         relations = relation_names(self.program)
         for workflow in self.program.workflows.values():
+            keys: set[str] = set()
             for output in workflow.outputs:
                 row = _row(self.program, output)
+                taken = taken_by(self.program, output.node)
+                name = TableName(self.catalog, workflow.name, output.name)
+                schema = row.arrow() if row.complete else pa.schema([])
                 yield View(
                     TableInfo(
-                        TableName(self.catalog, workflow.name, output.name),
+                        name,
                         "VIEW",
-                        row.arrow() if row.complete else pa.schema([]),
+                        schema,
                         _remarks(output, workflow),
+                        primary_key=primary_key(output, schema),
+                        foreign_keys=foreign_keys(output, name, schema, keys),
+                        parameters=tuple(map(_parameter, taken.open)),
                     ),
                     self,
                     output,
                     relations[output.node],
-                    _why_not(self.program, output, row),
+                    _why_not(self.program, output, row, taken),
+                    taken.reasons,
                 )
 
 
@@ -134,13 +152,21 @@ def _remarks(output: Output, workflow: Workflow) -> str | None:
     return output.doc or workflow.doc
 
 
-def _why_not(program: TypedProgram, output: Output, row: RowType) -> str | None:
+def _parameter(parameter: Parameter) -> TableParameter:
+    return TableParameter(parameter.name, parse_type(parameter.type_text)[0], required=not parameter.bound)
+
+
+def _why_not(program: TypedProgram, output: Output, row: RowType, taken: Taken) -> str | None:
     effects = effects_below(program, output.node)
     if effects:
         return f"its rows come through `{effects[0].call.callee}`, which has effects, and a query has none"
     streams = streams_below(program, output.node)
     if streams:
         return f"it reads the stream `{streams[0].call.callee}`, which only a run goes on with"
+    for p in taken.fixed:
+        if not p.bound:
+            reason = taken.reasons[p.name]
+            return f"its parameter `{p.name}` has no value, and {reason}; start with --param {p.name}=…"
     if not row.complete:
         return "its columns are known only when it runs; name them in the program"
     return None

@@ -145,3 +145,12 @@ def test_schemas_that_no_table_has() -> None:
         checked_schema(pa.schema([]))
     with pytest.raises(QueryError, match="two columns are called `a`"):
         checked_schema(pa.schema([("a", pa.int64()), ("a", pa.string())]))
+
+
+@pytest.mark.parametrize("found", [pa.array(["x"]), pa.array([0.5])])
+def test_batches_are_looked_at_also_where_their_schema_was_told(found: pa.Array) -> None:
+    schema = pa.schema([("c", pa.int64())])
+    fitting = Fitting("t", schema, schema)
+    assert fitting.fit(pa.record_batch({"c": [1]})).column(0).to_pylist() == [1]
+    with pytest.raises(QueryError, match="the column `c` of `t` holds int"):
+        fitting.fit(pa.record_batch({"c": found}))

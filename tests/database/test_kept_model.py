@@ -11,7 +11,8 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from heddle.database.errors import QueryError
-from heddle.database.kept_tables import KeptTables
+from heddle.database.kept_tables import NORMAL_LIMITS, KeptLimits, KeptTables
+from heddle.std.mapped import is_held
 from tests.database.kept import files, numbers, put, values
 
 Tables = dict[str, list[int]]
@@ -23,11 +24,13 @@ INSIDE = st.booleans()
 class Kept(RuleBasedStateMachine):
     """One transaction at most is open; what it has changed nobody else may change."""
 
+    limits = NORMAL_LIMITS
+
     def __init__(self) -> None:
         super().__init__()
         self.temporary = tempfile.TemporaryDirectory()
         self.folder = Path(self.temporary.name)
-        self.kept = KeptTables.open(self.folder, durable=False)
+        self.kept = KeptTables.open(self.folder, durable=False, limits=self.limits)
         self.outside: Tables = {}
         self.transaction: str | None = None
         self.changed: dict[str, list[int] | None] = {}
@@ -136,7 +139,7 @@ class Kept(RuleBasedStateMachine):
     @rule()
     def open_again(self) -> None:
         self.kept.close()
-        self.kept = KeptTables.open(self.folder, durable=False)
+        self.kept = KeptTables.open(self.folder, durable=False, limits=self.limits)
         self.transaction, self.changed = None, {}
 
     @invariant()
@@ -154,5 +157,24 @@ class Kept(RuleBasedStateMachine):
         assert files(self.folder) == held
 
 
+class KeptInMemory(Kept):
+    """Some parts are in memory, and those for which there is no more of it in files. What is in memory goes
+    with the process, so nothing is opened again."""
+
+    limits = KeptLimits(memory_bytes=1_000)
+
+    def open_again(self) -> None:
+        raise AssertionError("no rule")
+
+    @invariant()
+    def no_file_is_there_for_nothing(self) -> None:
+        seen = (*self.kept.tables(), *self.kept.tables(self.transaction))
+        parts = {part.file for table in seen for part in table.parts}
+        in_memory = {part for part in parts if is_held(self.folder / "parts" / part)}
+        assert files(self.folder) == parts - in_memory
+
+
 TestKept = Kept.TestCase
 TestKept.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+TestKeptInMemory = KeptInMemory.TestCase
+TestKeptInMemory.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)

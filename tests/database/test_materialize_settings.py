@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from heddle.core.refresh_policy import RefreshPolicy
 from heddle.diagnostics import Source
 from heddle.project_file import read_project
-from heddle.serve_settings import RefreshPolicy
 
 
 def test_policies_by_output() -> None:
@@ -17,6 +17,8 @@ def test_policies_by_output() -> None:
 "Sales.totals" = "on start"
 "Sales.hours" = "every 5m"
 "Sales.days" = "manual"
+"Sales.weeks" = true
+"Sales.months" = false
 """
     project, found = read_project(Source("heddle.toml", text), Path("/p"))
     assert found == ()
@@ -25,8 +27,11 @@ def test_policies_by_output() -> None:
         "Sales.totals": RefreshPolicy("on start"),
         "Sales.hours": RefreshPolicy("every", 300.0),
         "Sales.days": RefreshPolicy("manual"),
+        "Sales.weeks": RefreshPolicy("on start"),
+        "Sales.months": None,
     }
-    assert list(map(str, project.serve.materialize.values())) == ["on start", "every 300 s", "manual"]
+    shown = [str(project.serve.materialize[f"Sales.{name}"]) for name in ("totals", "hours", "days")]
+    assert shown == ["on start", "every 300 s", "manual"]
 
 
 @pytest.mark.parametrize(

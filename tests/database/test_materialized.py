@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
+from heddle.core.refresh_policy import RefreshPolicy
 from heddle.database.errors import QueryError
 from heddle.database.kept_tables import KeptTables
 from heddle.database.materialized import MaterializedOutput, MaterializedOutputs
 from heddle.database.reading import Reading
-from heddle.serve_settings import RefreshPolicy
 from heddle.std.mapped import mapped_batches, mapped_files
 from tests.database.kept import NUMBERS, numbers
+from tests.waiting import until
 
 MANUAL, ON_START = RefreshPolicy("manual"), RefreshPolicy("on start")
 DEADLINE_S = 30.0
@@ -80,13 +81,6 @@ def values(reading: Reading) -> list[int]:
         assert files is not None
         schema, batches = mapped_batches(files)
         return pa.Table.from_batches(batches, schema)["n"].to_pylist()
-
-
-def eventually(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
 
 
 @pytest.fixture
@@ -173,11 +167,11 @@ def test_an_output_is_refreshed_again_and_again(kept: KeptTables) -> None:
     source = Source()
     with outputs(kept, source, RefreshPolicy("every", 0.01)) as materialized:
         materialized.start()
-        eventually(lambda: source.count >= 3)
+        until(lambda: source.count >= 3)
         source.problem = "for a while"
-        eventually(lambda: materialized.states()["Sales.totals"].error is not None)
+        until(lambda: materialized.states()["Sales.totals"].error is not None)
         source.problem = None
-        eventually(lambda: materialized.states()["Sales.totals"].state == "done")
+        until(lambda: materialized.states()["Sales.totals"].state == "done")
     assert not [t for t in threading.enumerate() if t.name == "heddle-refresh"]
 
 
@@ -197,8 +191,8 @@ def test_kept_rows_outlast_the_process(tmp_path: Path) -> None:
             outputs(kept, source, policy, program=program) as materialized,
         ):
             materialized.start()
-            eventually(lambda: source.count == count)  # noqa: B023  # it holds before the next turn
-            eventually(lambda: values(materialized.read("Sales.totals")) == [count, count * 10])  # noqa: B023
+            until(lambda: source.count == count)  # noqa: B023  # it holds before the next turn
+            until(lambda: values(materialized.read("Sales.totals")) == [count, count * 10])  # noqa: B023
         assert source.count == count
 
 

@@ -217,8 +217,8 @@ def test_a_mask_may_be_an_expression() -> None:
 
 def test_a_masked_column_has_the_masks_type_and_is_in_no_key() -> None:
     of = Policy(ServeSettings(policies=(policy(masks={"id": "last4", "email": "null"}),)))
-    key = ForeignKey(("id",), OTHER, ("id",))
-    other = ForeignKey(("owner",), OTHER, ("name",))
+    key = ForeignKey("a", ("id",), OTHER, ("id",))
+    other = ForeignKey("b", ("owner",), OTHER, ("name",))
     seen = of.table_for(ADA, TableInfo(NAME, "VIEW", SCHEMA, primary_key=("id",), foreign_keys=(key, other)))
     assert seen.schema.types == [pa.string()] * 4
     assert seen.schema.field("Card").metadata == {b"remarks": b"a card"}

@@ -18,11 +18,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from heddle.core.refresh_policy import RefreshPolicy
 from heddle.database.database import Database
 from heddle.database.errors import QueryError
 from heddle.database.model import LOCAL, Viewer
 from heddle.database.policy import Policy
-from heddle.serve_settings import PolicySettings, RefreshPolicy, Role, ServeSettings
+from heddle.serve_settings import PolicySettings, Role, ServeSettings
 
 PROGRAM = """\
 workflow W {

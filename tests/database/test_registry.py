@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 
 import pytest
 
@@ -12,6 +11,7 @@ from heddle.database.errors import QueryError
 from heddle.database.model import Viewer
 from heddle.database.registry import TEXT_CHARS_MAX, Queries, QueryEntry
 from heddle.database.timeouts import Timeouts
+from tests.waiting import until
 
 ADA, BOB, ROOT = Viewer("ada"), Viewer("bob"), Viewer("root", admin=True)
 DEADLINE_S = 30.0
@@ -24,13 +24,6 @@ def never(_: QueryError) -> None:
 def only(entries: tuple[QueryEntry, ...]) -> QueryEntry:
     (entry,) = entries
     return entry
-
-
-def eventually(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
 
 
 def test_a_query_from_its_start_to_its_end() -> None:
@@ -146,7 +139,7 @@ def test_timeouts_come_in_their_order() -> None:
     timeouts.after(0.01, "forgotten", lambda: done.append("forgotten"))
     timeouts.forget("forgotten")
     timeouts.forget("not there")
-    eventually(lambda: "second" in done)
+    until(lambda: "second" in done)
     assert done == ["first", "second"]
     timeouts.close()
     timeouts.after(0, "after the end", lambda: done.append("after the end"))

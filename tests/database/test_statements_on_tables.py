@@ -8,11 +8,11 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from heddle.core.refresh_policy import RefreshPolicy
 from heddle.database.errors import QueryError
 from heddle.database.model import LOCAL, SCRATCH_SCHEMA, SYSTEM_SCHEMA, TableName, Viewer
 from heddle.database.system_tables import SystemTable, column, table_of_rows
 from heddle.errors import UsageError
-from heddle.serve_settings import RefreshPolicy
 from tests.database.asking import Asked, asking
 
 PROGRAM = """

@@ -251,7 +251,7 @@ def test_parameters_have_types_and_are_values(shop: Asked) -> None:
         ("select 1; select 2", "invalid", "one statement at a time"),
         ("", "invalid", "is empty"),
         ("copy (select 1) to 'x.csv'", "unsupported", "`COPY` is no query"),
-        ("select * from read_csv('/etc/passwd')", "invalid", "not found"),
+        ("select * from read_csv('/etc/passwd')", "not_found", "there is no table"),
         ("select * from '/etc/passwd'", "not_found", "there is no table"),
         ("delete from all_orders", "not_found", ""),
         ("delete from shop.all_orders", "denied", "cannot be changed"),
@@ -317,6 +317,16 @@ def test_a_folder_is_all_its_programs(tmp_path: Path) -> None:
         assert error.value.help == "say which: `A.one`, `B.one`"
         assert asked.rows("select k from b.one") == [{"k": 2}]
         assert asked.rows("select k from one", settings=Settings(schema="A")) == [{"k": 1}]
+
+
+@pytest.mark.parametrize("source", ["from ", "FROM\n", "from/**/"])
+def test_rows_of_a_function_are_given_as_they_come(shop: Asked, source: str) -> None:
+    """The first ones are there before a later one fails."""
+    text = f"select 1 / (5000000 - value) as x {source}generate_series(1, 5000000)"
+    batches = shop.database.prepare(text, LOCAL).run().batches()
+    assert next(batches).num_rows > 0
+    with pytest.raises(QueryError):
+        list(batches)
 
 
 def test_programs_that_cannot_be_served_together_are_refused(tmp_path: Path) -> None:
