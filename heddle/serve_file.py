@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from heddle.core.durations import DURATION_HELP, duration_s
+from heddle.core.refresh_policy import REFRESH_HELP, RefreshPolicy, refresh_policy, refresh_switch
 from heddle.diagnostics import Diagnostic, Source, Span, did_you_mean
 from heddle.errors import UsageError
 from heddle.paths import shown_path
@@ -27,12 +27,12 @@ from heddle.serve_settings import (
     JwtSettings,
     Limits,
     PolicySettings,
-    RefreshPolicy,
     Role,
     ServeSettings,
     TlsSettings,
     UserSettings,
 )
+from heddle.serve_telemetry import PORT_MAX, metrics_address, telemetry
 from heddle.toml_places import KeyPath
 from heddle.toml_problems import toml_problem
 from heddle.toml_reader import TomlReader
@@ -40,7 +40,7 @@ from heddle.toml_reader import TomlReader
 _AT: Final = ("serve",)
 _KEYS: Final = (
     "users_file", "login", "allow_no_login", "allow_no_tls", "tls", "jwt", "role", "user", "policy", "limits",
-    "admission", "audit", "materialize",
+    "native", "result_cache", "admission", "audit", "metrics", "telemetry", "materialize",
 )  # fmt: skip
 _LIMITS: Final = ("concurrency", "memory", "timeout", "rows")
 _PATTERN: Final = r"(?:[^.\s]+\.){1,2}[^.\s]+"
@@ -74,6 +74,8 @@ class ServeReader(TomlReader):
             login_s=self.text(top, (*_AT, "login"), self.seconds, NO_SERVE_SETTINGS.login_s),
             allow_no_login=self.flag(top, (*_AT, "allow_no_login")),
             allow_no_tls=self.flag(top, (*_AT, "allow_no_tls")),
+            native_port=self.port(top, (*_AT, "native")),
+            result_cache_bytes=self.text(top, (*_AT, "result_cache"), self.size, 0),
             tls=self.tls(top["tls"]) if "tls" in top else None,
             jwt=self.jwt(top["jwt"]) if "jwt" in top else None,
             roles={role.name: role for role in self.roles(top.get("role", {}))},
@@ -82,10 +84,24 @@ class ServeReader(TomlReader):
             limits=self.limits(top.get("limits", {}), (*_AT, "limits")),
             admission=self.admission(top.get("admission", {})),
             audit=self.audit(top["audit"]) if "audit" in top else None,
+            metrics=metrics_address(self, top, (*_AT, "metrics")),
+            telemetry=telemetry(self, top["telemetry"], (*_AT, "telemetry")) if "telemetry" in top else None,
             materialize=self.materialize(top.get("materialize", {})),
         )
         self.known_roles(settings)
         return settings
+
+    def port(self, table: Mapping[str, object], at: KeyPath) -> int | None:
+        value, help = table.get(at[-1]), f"it is a number up to {PORT_MAX}; 0 takes a free port"
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int):
+            self.wrong_kind(at, value, "a port", help)
+        elif 0 <= value <= PORT_MAX:
+            return value
+        else:
+            self.report("HD0723", f"`{value}` is no port", at, help)
+        return None
 
     def tls(self, value: object) -> TlsSettings | None:
         at = (*_AT, "tls")
@@ -234,25 +250,24 @@ class ServeReader(TomlReader):
         text = self.flag(table, (*at, "text")) if "text" in table else True
         return AuditSettings(file, text) if file is not None else None
 
-    def materialize(self, value: object) -> dict[str, RefreshPolicy]:
+    def materialize(self, value: object) -> dict[str, RefreshPolicy | None]:
         at = (*_AT, "materialize")
         table = self.table(value, at)
         for name in table:
             if not re.fullmatch(_OUTPUT, name):
                 help = 'write it like `"Sales.totals" = "every 5m"`, with quotes around the name'
                 self.report("HD0723", f"`{name}` is not of the form `workflow.output`", (*at, name), help)
-        policies = {name: self.text(table, (*at, name), self.refresh_policy, None) for name in table}
-        return {name: policy for name, policy in policies.items() if policy is not None}
+        switches = {name: refresh_switch(on) for name, on in table.items() if isinstance(on, bool)}
+        policies = {
+            name: self.text(table, (*at, name), self.refresh, None) for name in table if name not in switches
+        }
+        return switches | {name: policy for name, policy in policies.items() if policy is not None}
 
-    def refresh_policy(self, value: str, at: KeyPath) -> RefreshPolicy | None:
-        if value in ("on start", "manual"):
-            return RefreshPolicy("on start" if value == "on start" else "manual")
-        every_s = duration_s(value.removeprefix("every ")) if value.startswith("every ") else None
-        if every_s:
-            return RefreshPolicy("every", every_s)
-        help = f'it is "on start", "manual" or "every 5m"; {DURATION_HELP}'
-        self.report("HD0723", f"`{value}` does not say when `{at[-1]}` is refreshed", at, help)
-        return None
+    def refresh(self, value: str, at: KeyPath) -> RefreshPolicy | None:
+        policy = refresh_policy(value)
+        if policy is None:
+            self.report("HD0723", f"`{value}` does not say when `{at[-1]}` is refreshed", at, REFRESH_HELP)
+        return policy
 
     def known_roles(self, settings: ServeSettings) -> None:
         """A role that a policy names and that is not there would hold for nobody."""

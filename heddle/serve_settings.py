@@ -10,10 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import field
 from pathlib import Path
-from typing import Final, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
 
 from heddle.core.record import record
+from heddle.core.refresh_policy import RefreshPolicy
 from heddle.diagnostics import Source, Span
+
+if TYPE_CHECKING:
+    from heddle.frontend.typed import ConfigData
 
 EVERYONE: Final = "everyone"
 """The role that each viewer has."""
@@ -26,6 +30,8 @@ JWT_ALGORITHMS: Final[tuple[JwtAlgorithm, ...]] = get_args(JwtAlgorithm)
 ClientName: TypeAlias = Literal["none", "subject", "dns", "email", "uri"]
 """Which part of a client's certificate is its viewer's name. `none`: it does not say who asks."""
 CLIENT_NAMES: Final[tuple[ClientName, ...]] = get_args(ClientName)
+SpanProtocol: TypeAlias = Literal["http/protobuf", "grpc"]
+SPAN_PROTOCOLS: Final[tuple[SpanProtocol, ...]] = get_args(SpanProtocol)
 
 
 @record(frozen=True, slots=True)
@@ -121,21 +127,32 @@ class AuditSettings:
 
 
 @record(frozen=True, slots=True)
-class RefreshPolicy:
-    """When the kept rows of an output are computed anew; `every_s` is set for "every". In all of them a
-    statement may ask for it too."""
+class MetricsAddress:
+    """Where `/metrics` is served; port 0 takes a free one."""
 
-    when: Literal["on start", "every", "manual"]
-    every_s: float | None = None
+    port: int
+    host: str = "127.0.0.1"
 
-    def __str__(self) -> str:
-        return self.when if self.every_s is None else f"every {self.every_s:g} s"
+
+@record(frozen=True, slots=True)
+class TelemetrySettings:
+    """Where spans go. What is None is as the environment's `OTEL_…` says, or else as OpenTelemetry has it.
+    `headers` are texts and references to the environment or to secrets. `sample` is which share of the traces
+    that begin here is sent. `statements`: spans have the texts of statements."""
+
+    endpoint: str | None = None
+    protocol: SpanProtocol | None = None
+    headers: Mapping[str, ConfigData] = field(default_factory=dict)
+    service: str | None = None
+    sample: float | None = None
+    statements: bool = False
 
 
 @record(frozen=True, slots=True)
 class ServeSettings:
     """`users` is the file that `heddle user` writes. `login_s`: a login that is not used for so long ends.
-    `allow_no_login` and `allow_no_tls` let a server listen to other hosts without them."""
+    `allow_no_login` and `allow_no_tls` let a server listen to other hosts without them. `native_port`: None
+    opens none."""
 
     users_file: Path | None = None
     login_s: float = 12 * 3600.0
@@ -149,8 +166,14 @@ class ServeSettings:
     limits: Limits = NO_LIMITS
     admission: AdmissionSettings = AdmissionSettings()
     audit: AuditSettings | None = None
-    materialize: Mapping[str, RefreshPolicy] = field(default_factory=dict)
-    """By `workflow.output`: those whose rows are kept."""
+    metrics: MetricsAddress | None = None
+    telemetry: TelemetrySettings | None = None
+    native_port: int | None = None
+    result_cache_bytes: int = 0
+    """What results of queries may take in memory; 0 keeps none."""
+    materialize: Mapping[str, RefreshPolicy | None] = field(default_factory=dict)
+    """By `workflow.output`, in place of what the program says: when kept rows are refreshed, and None where
+    none are kept."""
 
 
 NO_SERVE_SETTINGS: Final = ServeSettings()

@@ -15,6 +15,7 @@ from heddle.diagnostics import Source, Span
 from heddle.errors import HeddleError, ProgramError, UsageError
 
 if TYPE_CHECKING:
+    from heddle.database.model import Language
     from heddle.repl.connection import Connection
     from heddle.repl.console import Console
     from heddle.repl.session import Session
@@ -53,7 +54,11 @@ def _rows(ctx: click.Context, param: click.Parameter, value: str | None) -> str 
 @click.option("--output", metavar="FILE", help="Write answers to a file; its ending says the format.")
 @click.option("--rows", callback=_rows, metavar="N|all", help="How many rows a table shows; 50 unless told.")
 @click.option(
-    "--lang", "language", type=click.Choice(["sql", "prql"]), default="sql", help="What statements are."
+    "--lang",
+    "language",
+    type=click.Choice(["sql", "prql", "duckdb"]),
+    default="sql",
+    help="What statements are.",
 )
 @click.option("--keep-going", is_flag=True, help="Go on after a statement that fails.")
 @click.option("--timing", is_flag=True, help="Tell how long each statement takes.")
@@ -74,7 +79,7 @@ def sql(
     format: str | None,
     output: str | None,
     rows: str | None,
-    language: str,
+    language: Language,
     keep_going: bool,
     timing: bool,
     user: str | None,
@@ -124,7 +129,7 @@ def sql(
 
     session = Session(connection, _console(interactive), connect, keep_going=keep_going)
     try:
-        session.language = "prql" if language == "prql" else "sql"
+        session.language = language
         session.timing = timing
         session.output.format = chosen_format(format) if format else None
         if rows:

@@ -13,7 +13,8 @@ from heddle.core.record import record
 
 @record(frozen=True, slots=True)
 class Access:
-    """`what` is the command or the action, `code` the status of gRPC. `size_bytes` went to the client."""
+    """`what` is the command or the action, `code` the status of gRPC. `size_bytes` went to the client,
+    `received_bytes` are of what it put."""
 
     method: str
     what: str
@@ -22,6 +23,7 @@ class Access:
     code: str
     duration_s: float
     size_bytes: int
+    received_bytes: int = 0
 
 
 class AccessLog:
@@ -45,6 +47,7 @@ class AccessLog:
                 "code": access.code,
                 "duration_ms": round(access.duration_s * 1000, 3),
                 "size_bytes": access.size_bytes,
+                "received_bytes": access.received_bytes,
             }
         )
         with self._lock:

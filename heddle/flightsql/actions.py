@@ -99,7 +99,7 @@ class Actions:
                 return self._prepare(caller, request.query, transaction_of(request))
             case "CreatePreparedSubstraitPlan", sql.ActionCreatePreparedSubstraitPlanRequest():
                 text = self._queries.substrait_text(caller, request.plan)
-                return self._prepare(caller, text, transaction_of(request))
+                return self._prepare(caller.in_sql, text, transaction_of(request))
             case "ClosePreparedStatement", sql.ActionClosePreparedStatementRequest():
                 self._prepared.close(request.prepared_statement_handle, caller.viewer)
                 return None

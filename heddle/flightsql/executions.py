@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from typing import Final, TypeVar
 
 from heddle.core.record import record
 from heddle.database.errors import QueryError
@@ -32,6 +32,8 @@ KEPT_BYTES_MAX: Final = 256 << 20
 STARTED_BETWEEN: Final = 64
 """After so many statements it is looked whether that is too much."""
 HANDLE_BYTES: Final = 16
+
+T = TypeVar("T")
 
 
 @record(slots=True, eq=False)
@@ -70,9 +72,10 @@ class Executions:
         is_update: bool,
         once: bool,
         endpoints: int,
+        at_once: bool,
     ) -> Execution:
-        """Begin to run. `once`: its rows cannot be made anew. Raises `QueryError` when the server holds too
-        many."""
+        """Begin to run; what is done `at_once` has ended then, and may give one piece only: nobody reads yet.
+        `once`: its rows cannot be made anew. Raises `QueryError` when the server holds too many."""
         result = make()
         handle = secrets.token_bytes(HANDLE_BYTES)
         endpoints = 1 if is_update else endpoints
@@ -87,7 +90,10 @@ class Executions:
             self._started += 1
             if self._started % STARTED_BETWEEN == 0:
                 self._forget_too_much()
-        self._pool.submit(result.produce)
+        if at_once:
+            result.produce()
+        else:
+            self._pool.submit(result.produce)
         return execution
 
     def find(self, handle: bytes, viewer: Viewer) -> Execution:
@@ -99,9 +105,15 @@ class Executions:
             execution.used_s = self._clock()
             return execution
 
-    def frames(self, execution: Execution, endpoint: int, on_gone: OnGone) -> Iterator[bytes]:
-        """The stream of one of its endpoints. What is not kept runs again when it is asked for again, and is
-        cancelled when its only reader goes away."""
+    def read(
+        self,
+        execution: Execution,
+        endpoint: int,
+        on_gone: OnGone,
+        read: Callable[[Result, bool], Iterator[T]],
+    ) -> Iterator[T]:
+        """The stream of one of its endpoints, which `read` takes from a result that is shared or not. What is
+        not kept runs again when it is asked for again, and is cancelled when its only reader goes away."""
         with self._lock:
             again = endpoint in execution.taken
             execution.taken |= {endpoint}
@@ -117,7 +129,7 @@ class Executions:
             if not shared and not on_gone(result.leave):
                 result.leave()
             try:
-                yield from result.frames(shared=shared)
+                yield from read(result, shared)
             finally:
                 if not shared:
                     result.leave()
@@ -139,6 +151,12 @@ class Executions:
             found = [e for e in self._by_handle.values() if session is None or e.session == session]
             for execution in found:
                 self._forget(execution)
+
+    def held(self) -> tuple[int, int]:
+        """How many there are, and the bytes of their rows that are held."""
+        with self._lock:
+            results = [execution.result for execution in self._by_handle.values()]
+        return len(results), sum(result.held_bytes for result in results)
 
     @property
     def under_way(self) -> int:

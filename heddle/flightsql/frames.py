@@ -11,9 +11,11 @@ from typing import Any, Final, Literal, TypeAlias
 
 import pyarrow as pa
 import pyarrow.ipc
+from google.protobuf.message import DecodeError
 
 from heddle.core.record import record
-from heddle.flightsql.wire.flight_pb2 import FlightData
+from heddle.flightsql.flight_data import FlightParts, WireError, flight_parts
+from heddle.flightsql.wire.flight_pb2 import FlightDescriptor
 
 MESSAGE_BYTES: Final = 1 << 20
 """Small batches are put together until they have so many bytes."""
@@ -22,9 +24,14 @@ MESSAGE_BYTES_SPLIT: Final = 4 << 20
 MESSAGE_BYTES_MAX: Final = 8 << 20
 """What no message exceeds but a row that is larger: clients take 16 MiB and no more."""
 ROWS_MAX: Final = 1 << 20
+SLACK_BYTES_MAX: Final = 1 << 20
+"""What a batch may keep in memory beside its own bytes."""
 
 Compression: TypeAlias = Literal["none", "lz4", "zstd"]
-Encode: TypeAlias = Callable[[pa.RecordBatch], bytes]
+Encoding: TypeAlias = Literal[Compression, "batches"]
+"""How rows wait for their reader: as frames, or as they are for a transport that makes its own messages."""
+Piece: TypeAlias = bytes | pa.RecordBatch
+Encode: TypeAlias = Callable[[pa.RecordBatch], Piece]
 
 _HEADER: Final = b"\x12"
 _BODY: Final = b"\xc2\x3e"
@@ -45,11 +52,13 @@ def schema_frame(schema: pa.Schema) -> bytes:
     return _frame(pa.ipc.read_message(schema.serialize()))
 
 
-def encoder(schema: pa.Schema, compression: Compression) -> Encode:
-    """Makes the frame of a batch of `schema`, which has no dictionaries."""
-    if compression == "none":
-        return lambda batch: _frame(pa.ipc.read_message(batch.serialize()))
-    options = pa.ipc.IpcWriteOptions(compression=compression)
+def encoder(schema: pa.Schema, encoding: Encoding) -> Encode:
+    """Makes what waits of a batch of `schema`, which has no dictionaries."""
+    if encoding == "batches":
+        return _compact
+    if encoding == "none":
+        return plain_frame
+    options = pa.ipc.IpcWriteOptions(compression=encoding)
     start = len(schema.serialize())
 
     def encode(batch: pa.RecordBatch) -> bytes:
@@ -61,10 +70,37 @@ def encoder(schema: pa.Schema, compression: Compression) -> Encode:
     return encode
 
 
+def plain_frame(batch: pa.RecordBatch) -> bytes:
+    """Without compression."""
+    return _frame(pa.ipc.read_message(batch.serialize()))
+
+
+def piece_bytes(piece: Piece) -> int:
+    return len(piece) if isinstance(piece, bytes) else piece.nbytes
+
+
+def _compact(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch without what lies around it: a few rows that are a part of many keep those in memory."""
+    if batch.get_total_buffer_size() <= batch.nbytes + SLACK_BYTES_MAX:
+        return batch
+    return pa.ipc.read_record_batch(batch.serialize(), batch.schema)
+
+
+def empty_batch(schema: pa.Schema) -> pa.RecordBatch:
+    """Without rows: it tells proxies that a silent stream is alive."""
+    return pa.RecordBatch.from_arrays([pa.array([], field.type) for field in schema], schema=schema)
+
+
 def empty_frame(schema: pa.Schema) -> bytes:
-    """A batch without rows: it tells proxies that a silent stream is alive."""
-    arrays = [pa.array([], field.type) for field in schema]
-    return _frame(pa.ipc.read_message(pa.RecordBatch.from_arrays(arrays, schema=schema).serialize()))
+    return plain_frame(empty_batch(schema))
+
+
+def batch_of(frame: bytes, schema: pa.Schema) -> pa.RecordBatch:
+    """Of a frame that an encoder has made."""
+    parts = flight_parts(frame)
+    length = len(parts.header)
+    start = b"".join((_CONTINUATION, length.to_bytes(4, "little"), parts.header, parts.body))
+    return pa.ipc.read_record_batch(pa.ipc.read_message(start), schema)
 
 
 def parts(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
@@ -113,13 +149,17 @@ class PutStream:
     batches: Iterator[pa.RecordBatch]
 
 
-def read_put(frames: Iterator[FlightData]) -> PutStream:
+def read_put(frames: Iterator[bytes]) -> PutStream:
     """Reads the first frame. Raises `FrameError`, also while the batches are read."""
-    first = next(frames, None)
-    if first is None:
+    given = next(frames, None)
+    if given is None:
         raise FrameError("the stream is empty: its first message has the command and the schema")
-    command = first.flight_descriptor.cmd
-    if not first.data_header:
+    first = _parts(given)
+    try:
+        command = FlightDescriptor.FromString(first.descriptor.tobytes()).cmd
+    except DecodeError as error:
+        raise FrameError("the descriptor cannot be read") from error
+    if not first.header:
         return PutStream(command, pa.schema([]), iter(()))
     source = _Input(first, frames)
     try:
@@ -147,7 +187,7 @@ class _Input:
     """Frames as the stream of bytes that Arrow's reader takes. What their iterator raises is kept in
     `failure`, since Arrow would make another error of it."""
 
-    def __init__(self, first: FlightData, frames: Iterator[FlightData]) -> None:
+    def __init__(self, first: FlightParts, frames: Iterator[bytes]) -> None:
         self._frames = frames
         self._pieces: list[memoryview] = []
         self.failure: Exception | None = None
@@ -161,40 +201,39 @@ class _Input:
         self.closed = True
 
     def read(self, size: int) -> bytes | memoryview:
+        """Never of two pieces: a header that tells of more than its frame has would keep all that comes."""
         if not self._pieces and not self._next():
             return b""
-        piece = self._pieces[0]
-        if len(piece) == size:
-            return self._pieces.pop(0)
+        piece = self._pieces.pop(0)
         if len(piece) > size:
-            self._pieces[0] = piece[size:]
-            return piece[:size]
-        taken = bytearray()
-        while len(taken) < size and (self._pieces or self._next()):
-            piece = self._pieces[0][: size - len(taken)]
-            taken += piece
-            rest = self._pieces.pop(0)[len(piece) :]
-            if len(rest):
-                self._pieces.insert(0, rest)
-        return bytes(taken)
+            self._pieces.insert(0, piece[size:])
+        return piece[:size]
 
     def _next(self) -> bool:
         """Whether there is another frame with a batch."""
         try:
             for frame in self._frames:
-                if frame.data_header:
-                    self._take(frame)
+                parts = _parts(frame)
+                if parts.header:
+                    self._take(parts)
                     return True
         except Exception as error:  # whatever the transport raises goes to who reads the batches
             self.failure = error
             raise
         return False
 
-    def _take(self, frame: FlightData) -> None:
-        header = frame.data_header
+    def _take(self, parts: FlightParts) -> None:
+        header = parts.header
         padding = -len(header) % 8
         length = (len(header) + padding).to_bytes(4, "little")
         start = b"".join((_CONTINUATION, length, header, b"\0" * padding))
         self._pieces += [memoryview(start[:4]), memoryview(start[4:8]), memoryview(start[8:])]
-        if frame.data_body:
-            self._pieces.append(memoryview(frame.data_body))
+        if parts.body:
+            self._pieces.append(parts.aligned_body)
+
+
+def _parts(frame: bytes) -> FlightParts:
+    try:
+        return flight_parts(frame)
+    except WireError as error:
+        raise FrameError("a message of the stream cannot be read") from error

@@ -12,9 +12,8 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from heddle.errors import UsageError
-from heddle.flightsql.access_log import AccessLog
 from heddle.flightsql.grpc_transport import SERVICE, FlightHandlers
-from heddle.flightsql.peers import connected_peers
+from heddle.flightsql.requests import Requests
 from heddle.flightsql.security import Security
 from heddle.flightsql.service import Service
 
@@ -48,11 +47,11 @@ class GrpcServer:
     """Listens from `start` to the end of its `with`. Port 0 takes a free one; `url` says where."""
 
     def __init__(
-        self, service: Service, security: Security, host: str, port: int, access_log: AccessLog | None
+        self, service: Service, security: Security, host: str, port: int, requests: Requests | None
     ) -> None:
         """Raises `UsageError` when it cannot listen there."""
         self._service = service
-        self._handlers = FlightHandlers(service, access_log, secure=security.credentials is not None)
+        self._handlers = FlightHandlers(service, requests, secure=security.credentials is not None)
         self._control = ThreadPoolExecutor(CONTROL_THREADS, thread_name_prefix="flightsql-control")
         self._server = grpc.server(
             self._control,
@@ -81,7 +80,6 @@ class GrpcServer:
         self.url += str(bound)
 
     def start(self) -> None:
-        self._service.watch(lambda: connected_peers(self.port))
         self._server.start()
         self._set_health(health_pb2.HealthCheckResponse.SERVING)
 

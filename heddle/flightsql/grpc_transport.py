@@ -16,12 +16,13 @@ from typing import Any, Final, TypeAlias, TypeVar
 import grpc
 from google.protobuf.message import DecodeError
 
-from heddle.flightsql.access_log import Access, AccessLog
+from heddle.flightsql.access_log import Access
 from heddle.flightsql.actions import ACTIONS
 from heddle.flightsql.calls import Caller
 from heddle.flightsql.commands import name_of, parse
 from heddle.flightsql.frames import FrameError, read_put
 from heddle.flightsql.grpc_status import status_of
+from heddle.flightsql.requests import Requests
 from heddle.flightsql.service import Service
 from heddle.flightsql.wire import flight_pb2 as flight
 
@@ -38,9 +39,9 @@ Context: TypeAlias = Any
 class FlightHandlers:
     """`handler` is what a `grpc.Server` takes; `close` after that has stopped."""
 
-    def __init__(self, service: Service, access_log: AccessLog | None, *, secure: bool) -> None:
-        """`secure`: clients come by TLS, and may have certificates."""
-        self.access_log = access_log
+    def __init__(self, service: Service, requests: Requests | None, *, secure: bool) -> None:
+        """`requests` is told of each. `secure`: clients come by TLS, and may have certificates."""
+        self.requests = requests
         self.secure = secure
         self._service = service
         self._streams = ThreadPoolExecutor(STREAMS_MAX, thread_name_prefix="flightsql-stream")
@@ -137,7 +138,7 @@ class FlightHandlers:
     def _put(self, frames: Iterator[bytes], context: Context) -> Iterator[flight.PutResult]:
         with _Call(self, "DoPut", context) as call:
             caller = call.caller()
-            stream = read_put(_received(frames))
+            stream = read_put(_received(frames, call))
             call.command = stream.descriptor_cmd
             yield flight.PutResult(app_metadata=self._service.put(caller, stream))
 
@@ -177,23 +178,27 @@ class FlightHandlers:
         yield from ()
 
     def make_caller(self, call: _Call) -> Caller:
-        return self._service.caller(call.headers, call.certificate, call.peer, call.context.add_callback)
+        on_gone = call.context.add_callback
+        return self._service.caller(call.headers, call.certificate, call.peer, on_gone, call.trace)
 
 
 class _Call:
-    """One request: who it is from, how it ended, and its line in the access log."""
+    """One request: who it is from, how it ended, and who is told of it."""
 
     def __init__(self, handlers: FlightHandlers, method: str, context: Context) -> None:
         self.context = context
         self.command: bytes | None = None
         self.what = ""
         self.size_bytes = 0
+        self.received_bytes = 0
         self.peer: str = context.peer()
         self.headers = {key: value for key, value in context.invocation_metadata() if type(value) is str}
         self._handlers = handlers
         self._method = method
         self._viewer = ""
         self._began_s = time.monotonic()
+        requests = handlers.requests
+        self.trace = None if requests is None else requests.begin(method, self.headers, self.peer)
 
     @property
     def certificate(self) -> bytes | None:
@@ -217,19 +222,20 @@ class _Call:
             code = grpc.StatusCode.CANCELLED
         elif isinstance(error, Exception):
             code, message = status_of(error)
-        if self._handlers.access_log is not None:
-            self._handlers.access_log.note(self._access(code))
+        if self._handlers.requests is not None:
+            self._handlers.requests.end(self._access(code), self.trace)
         if isinstance(error, Exception):
             self.context.abort(code, message)
 
     def _access(self, code: grpc.StatusCode) -> Access:
         what = self.what or (name_of(self.command) if self.command is not None else "")
         took_s = time.monotonic() - self._began_s
-        return Access(self._method, what, self._viewer, self.peer, code.name, took_s, self.size_bytes)
+        sizes = (self.size_bytes, self.received_bytes)
+        return Access(self._method, what, self._viewer, self.peer, code.name, took_s, *sizes)
 
 
-def _received(frames: Iterator[bytes]) -> Iterator[flight.FlightData]:
-    """What the client puts. Raises `FrameError` for noise, and when the client has gone."""
+def _received(frames: Iterator[bytes], call: _Call) -> Iterator[bytes]:
+    """What the client puts. Raises `FrameError` when the client has gone."""
     while True:
         try:
             frame = next(frames)
@@ -237,10 +243,8 @@ def _received(frames: Iterator[bytes]) -> Iterator[flight.FlightData]:
             return
         except Exception as error:  # grpcio raises the bare class
             raise FrameError("the stream has ended before its end") from error
-        try:
-            yield flight.FlightData.FromString(frame)
-        except DecodeError as error:
-            raise FrameError("a message of the stream cannot be read") from error
+        call.received_bytes += len(frame)
+        yield frame
 
 
 def _descriptor(request: bytes, call: _Call) -> flight.FlightDescriptor:

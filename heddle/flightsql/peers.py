@@ -24,8 +24,8 @@ def peer_of(address: str) -> Peer | None:
         return None
 
 
-def connected_peers(port: int) -> frozenset[Peer] | None:
-    """The clients of a port of this machine; None where the system does not tell."""
+def connected_peers(*ports: int) -> frozenset[Peer] | None:
+    """The clients of ports of this machine; None where the system does not tell."""
     found: set[Peer] = set()
     known = False
     for table in _TABLES:
@@ -36,7 +36,7 @@ def connected_peers(port: int) -> frozenset[Peer] | None:
         known = True
         for line in lines:
             _, local, remote, state, *_ = line.split()
-            if state == _ESTABLISHED and int(local.rpartition(":")[2], 16) == port:
+            if state == _ESTABLISHED and int(local.rpartition(":")[2], 16) in ports:
                 host, _, number = remote.rpartition(":")
                 found.add((_address(host), int(number, 16)))
     return frozenset(found) if known else None

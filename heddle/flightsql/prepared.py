@@ -15,7 +15,7 @@ from heddle.database.errors import QueryError
 from heddle.database.model import Viewer
 
 if TYPE_CHECKING:
-    from heddle.database.database import Statement
+    from heddle.database.statement import Statement
 
 IDLE_S: Final = 3600.0
 PREPARED_MAX: Final = 20_000

@@ -106,7 +106,12 @@ class Putting:
         gone: list[bool] = []
         caller.on_gone(lambda: gone.append(True))
         try:
-            rows = self._write(caller, command, stream, target, mode, gone)
+            if caller.trace is None:
+                rows = self._write(caller, command, stream, target, mode, gone)
+            else:
+                with caller.trace.ingesting(target) as ingesting:
+                    rows = self._write(caller, command, stream, target, mode, gone)
+                    ingesting.rows(rows)
             outcome = "ok"
         except QueryError as error:
             outcome = error.kind

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import pyarrow as pa
 from google.protobuf.message import Message
@@ -30,12 +30,15 @@ from heddle.flightsql.wire import flight_sql_pb2 as sql
 
 if TYPE_CHECKING:
     from heddle.database.answers import Answer
-    from heddle.database.database import Database, Statement
+    from heddle.database.database import Database
+    from heddle.database.statement import Statement
 
 WAIT_S: Final = 0.1
 """How long the information on a flight waits for a small answer to be there as a whole."""
 POLL_S: Final = 2.0
 NOT_KNOWN: Final = -1
+
+T = TypeVar("T")
 
 
 @record(frozen=True, slots=True)
@@ -73,7 +76,7 @@ class Queries:
             case sql.CommandStatementSubstraitPlan():
                 text = self.substrait_text(caller, command.plan)
                 transaction = transaction_of(command)
-                return Planned(self.prepare(caller, text, transaction), transaction)
+                return Planned(self.prepare(caller.in_sql, text, transaction), transaction)
             case sql.CommandPreparedStatementQuery() | sql.CommandPreparedStatementUpdate():
                 prepared = self._prepared.find(command.prepared_statement_handle, caller.viewer)
                 transaction = self._transactions.current(prepared.transaction, prepared.session)
@@ -85,11 +88,17 @@ class Queries:
 
     def prepare(self, caller: Caller, text: str, transaction: str | None) -> Statement:
         """Raises `QueryError`."""
+        if caller.trace is None:
+            return self._prepare(caller, text, transaction)
+        with caller.trace.preparing(text):
+            return self._prepare(caller, text, transaction)
+
+    def _prepare(self, caller: Caller, text: str, transaction: str | None) -> Statement:
         settings = self._security.admission.limited(caller.viewer, caller.options.settings)
         settings = replace(settings, options={"session": session_name(caller.connection.id)})
         try:
             statement = self._database.prepare(text, caller.viewer, settings, transaction)
-            if statement.is_update and self._offered.read_only:
+            if statement.writes and self._offered.read_only:
                 raise read_only()
             return statement
         except QueryError as error:
@@ -105,7 +114,6 @@ class Queries:
         depends = len(plan.statement.parameters) > 0
         columns = None if depends else plain_columns(plan.statement.schema)
         viewer = caller.viewer
-        began_s = time.monotonic()
 
         def answers() -> Iterator[Answer]:
             for values in plan.sets:
@@ -114,28 +122,43 @@ class Queries:
         def admitted(is_cancelled: Callable[[], bool]) -> AbstractContextManager[None]:
             return self._security.admission.admit(viewer, is_cancelled)
 
-        def ended(result: Result) -> None:
-            event = AuditEvent(
-                "update" if plan.statement.is_update else "query",
-                viewer.name,
-                caller.peer,
-                plan.statement.text,
-                result.query_id,
-                result.error.kind if result.error is not None else "ok",
-                result.rows_updated if plan.statement.is_update else result.rows,
-                time.monotonic() - began_s,
-                tuple(map(str, plan.statement.tables)),
+        def make() -> Result:
+            began_s = time.monotonic()
+            encoding = caller.encoding
+
+            def ended(result: Result) -> None:
+                self._ended(caller, plan.statement, result, time.monotonic() - began_s)
+
+            if caller.trace is None:
+                return Result(answers, columns, encoding, admitted, ended)
+            trace = caller.trace.execution(plan.statement)
+            return Result(
+                trace.answers(answers), columns, encoding, trace.admitted(admitted), trace.ended(ended)
             )
-            self._security.audit.note(event)
 
         return self._executions.start(
             viewer,
             caller.connection.id,
-            lambda: Result(answers, columns, caller.options.ipc_compression, admitted, ended),
+            make,
             is_update=plan.statement.is_update,
             once=plan.transaction is not None,
             endpoints=caller.options.endpoints,
+            at_once=plan.statement.is_constant and len(plan.sets) == 1,
         )
+
+    def _ended(self, caller: Caller, statement: Statement, result: Result, took_s: float) -> None:
+        event = AuditEvent(
+            "update" if statement.is_update else "query",
+            caller.viewer.name,
+            caller.peer,
+            statement.text,
+            result.query_id,
+            result.error.kind if result.error is not None else "ok",
+            result.rows_updated if statement.is_update else result.rows,
+            took_s,
+            tuple(map(str, statement.tables)),
+        )
+        self._security.audit.note(event)
 
     def updated(self, caller: Caller, plan: Planned) -> int:
         """Runs an update, or another statement whose rows nobody wants; the number of rows it changed."""
@@ -205,13 +228,20 @@ class Queries:
         """Raises `QueryError`."""
         return self._executions.find(ticket.statement_handle[:HANDLE_BYTES], caller.viewer)
 
-    def frames(self, caller: Caller, ticket: sql.TicketStatementQuery) -> Iterator[bytes]:
+    def read(
+        self,
+        caller: Caller,
+        ticket: sql.TicketStatementQuery,
+        read: Callable[[Result, bool], Iterator[T]],
+    ) -> Iterator[T]:
         execution = self.find(caller, ticket)
         endpoint = ticket.statement_handle[HANDLE_BYTES:]
         number = endpoint[0] if endpoint else 0
         if number >= execution.endpoints:
             raise QueryError("not_found", "the ticket is not known")
-        return self._executions.frames(execution, number, caller.on_gone)
+        if caller.trace is not None:
+            caller.trace.reads(execution.result)
+        return self._executions.read(execution, number, caller.on_gone, read)
 
     def schema(self, caller: Caller, command: Message) -> pa.Schema:
         """Of the rows that a statement would give."""

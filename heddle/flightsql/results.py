@@ -1,7 +1,8 @@
 """The answer of one execution on its way to a client.
 
-A thread of a pool reads the answer, makes frames of its batches, and waits while the client is behind. So a
-stalled client holds `BUFFER_BYTES_MAX`, one message and the engine's own few batches.
+A thread of a pool reads the answer, makes pieces of its batches, each one message (frames, or batches for a
+transport that makes its own), and waits while the client is behind. So a stalled client holds
+`BUFFER_BYTES_MAX`, one message and the engine's own few batches. The first piece waits for nobody.
 """
 
 from __future__ import annotations
@@ -20,11 +21,16 @@ from heddle.database.errors import QueryError
 from heddle.flightsql.columns import Columns, fitted_columns, plain_columns
 from heddle.flightsql.frames import (
     MESSAGE_BYTES,
-    Compression,
     Encode,
+    Encoding,
+    Piece,
+    batch_of,
+    empty_batch,
     empty_frame,
     encoder,
     parts,
+    piece_bytes,
+    plain_frame,
     schema_frame,
 )
 
@@ -60,7 +66,7 @@ class Result:
         self,
         answers: Callable[[], Iterator[Answer]],
         columns: Columns | None,
-        compression: Compression,
+        encoding: Encoding,
         admitted: Callable[[Callable[[], bool]], AbstractContextManager[None]],
         ended: Callable[[Result], None],
     ) -> None:
@@ -73,11 +79,11 @@ class Result:
         self._admitted = admitted
         self._place = ExitStack()
         self._ended = ended
-        self._compression = compression
+        self._encoding = encoding
         self._columns = columns
         self._changed = threading.Condition()
-        self._frames: deque[bytes] = deque()
-        self._kept: list[bytes] | None = []
+        self._pieces: deque[Piece] = deque()
+        self._kept: list[Piece] | None = []
         self._buffered = 0
         self._waiting_s: float | None = None
         self._answer: Answer | None = None
@@ -134,7 +140,7 @@ class Result:
 
     def _read(self, answer: Answer) -> None:
         columns = self._columns_of(answer)
-        encode = encoder(columns.schema, self._compression)
+        encode = encoder(columns.schema, self._encoding)
         pending: list[pa.RecordBatch] = []
         pending_bytes = 0
         for given in answer.batches():
@@ -158,7 +164,8 @@ class Result:
         for part in parts(batch):
             self._put(encode(part), part.num_rows)
 
-    def _put(self, frame: bytes, rows: int) -> None:
+    def _put(self, piece: Piece, rows: int) -> None:
+        size_bytes = piece_bytes(piece)
         with self._changed:
             in_time = self._changed.wait_for(self._has_room, BEHIND_S)
         if not in_time:
@@ -166,12 +173,12 @@ class Result:
         with self._changed:
             if self._cancelled:
                 raise _cancelled()
-            self._frames.append(frame)
-            self._buffered += len(frame)
+            self._pieces.append(piece)
+            self._buffered += size_bytes
             self.rows += rows
-            self.size_bytes += len(frame)
+            self.size_bytes += size_bytes
             if self._kept is not None:
-                self._kept.append(frame)
+                self._kept.append(piece)
                 if self.size_bytes > SMALL_BYTES:
                     self._kept = None
             self._changed.notify_all()
@@ -197,15 +204,20 @@ class Result:
         return waiting_s is not None and time.monotonic() - waiting_s > STARVING_S
 
     def _end(self, error: QueryError | None) -> None:
+        """Who is told of the end hears of it before the client does."""
         with self._changed:
-            if self._cancelled and error is None and not self._finished:
+            if self._cancelled and error is None:
                 error = _cancelled()
-            self._finished, self._error = True, error
+            self._error = _bare(error) if error is not None else None
             if error is not None:
-                self._frames.clear()
+                self._pieces.clear()
                 self._kept, self._buffered = None, 0
-            self._changed.notify_all()
-        self._ended(self)
+        try:
+            self._ended(self)
+        finally:
+            with self._changed:
+                self._finished = True
+                self._changed.notify_all()
 
     # What clients do.
 
@@ -221,6 +233,11 @@ class Result:
     def is_small(self) -> bool:
         """Whether it is there as a whole, and may be read again and again."""
         return self._finished and self._kept is not None
+
+    @property
+    def held_bytes(self) -> int:
+        """Of frames that wait for a reader or are kept for another one."""
+        return self._buffered if self._kept is None else self.size_bytes
 
     @property
     def error(self) -> QueryError | None:
@@ -263,46 +280,60 @@ class Result:
     def _require_right(self) -> None:
         """Raises what the execution raised, or that it was cancelled. The lock is held."""
         if self._error is not None:
-            raise self._error
+            raise _bare(self._error)
         if self._cancelled:
             raise _cancelled()
 
-    def frames(self, *, shared: bool = False) -> Iterator[bytes]:
+    def frames(self, shared: bool = False) -> Iterator[bytes]:
         """The schema's frame, then those of the rows. `shared`: each frame goes to one reader only. Raises
         what the execution raised."""
         schema = self.wait_columns().schema
         yield schema_frame(schema)
+        for piece in self._read_pieces(shared):
+            if isinstance(piece, bytes):
+                yield piece or empty_frame(schema)
+            else:
+                yield plain_frame(piece)
+
+    def batches(self, shared: bool = False) -> Iterator[pa.Schema | pa.RecordBatch]:
+        """The same as `frames` for who makes messages of its own: the schema, then the rows."""
+        schema = self.wait_columns().schema
+        yield schema
+        for piece in self._read_pieces(shared):
+            if isinstance(piece, bytes):
+                yield batch_of(piece, schema) if piece else empty_batch(schema)
+            else:
+                yield piece
+
+    def _read_pieces(self, shared: bool) -> Iterator[Piece]:
         if not shared and (whole := self._whole()) is not None:
             yield from whole
             return
-        while True:
-            frame = self._take()
-            if frame is None:
-                return
-            yield frame or empty_frame(schema)
+        while (piece := self._take()) is not None:
+            yield piece
 
-    def _whole(self) -> list[bytes] | None:
+    def _whole(self) -> list[Piece] | None:
         with self._changed:
             self._require_right()
             return self._kept if self._finished else None
 
-    def _take(self) -> bytes | None:
-        """The next frame; an empty one after `SILENCE_S`; None at the end."""
+    def _take(self) -> Piece | None:
+        """The next piece; no bytes after `SILENCE_S`; None at the end."""
         with self._changed:
             self._waiting_s = self.taken_s = time.monotonic()
             try:
                 there = self._changed.wait_for(
-                    lambda: self._frames or self._finished or self._cancelled, SILENCE_S
+                    lambda: self._pieces or self._finished or self._cancelled, SILENCE_S
                 )
             finally:
                 self._waiting_s = None
             self.taken_s = time.monotonic()
             self._require_right()
-            if self._frames:
-                frame = self._frames.popleft()
-                self._buffered -= len(frame)
+            if self._pieces:
+                piece = self._pieces.popleft()
+                self._buffered -= piece_bytes(piece)
                 self._changed.notify_all()
-                return frame
+                return piece
             return None if there else b""
 
     def leave(self) -> None:
@@ -317,7 +348,7 @@ class Result:
             self._cancelled = True
             answer = self._answer
             if not was_running and self._error is None:
-                self._frames.clear()
+                self._pieces.clear()
                 self._kept, self._buffered = None, 0
                 self._error = _cancelled()
             self._changed.notify_all()
@@ -339,6 +370,13 @@ def _converted(columns: Columns, batch: pa.RecordBatch) -> pa.RecordBatch:
 
 def _together(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
     return batches[0] if len(batches) == 1 else pa.concat_batches(batches)
+
+
+def _bare(error: QueryError) -> QueryError:
+    """The same without its traceback, which would keep rows in memory for as long as the ticket lives."""
+    if isinstance(error, ServerFault):
+        return ServerFault()
+    return QueryError(error.kind, error.message, help=error.help)
 
 
 def _cancelled() -> QueryError:

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 from google.protobuf.message import Message
 
+from heddle.core.record import record
 from heddle.database.errors import QueryError
 from heddle.flightsql.actions import Actions, SetHeader
-from heddle.flightsql.calls import Caller, OnGone
+from heddle.flightsql.calls import Caller, OnGone, Transport
 from heddle.flightsql.commands import METADATA, unpack
 from heddle.flightsql.executions import Executions
-from heddle.flightsql.frames import PutStream, encoder, parts, schema_frame, schema_message
+from heddle.flightsql.frames import PutStream, parts, plain_frame, schema_frame, schema_message
 from heddle.flightsql.metadata.answers import answer, schema_of
 from heddle.flightsql.metadata.sql_info import Offered
 from heddle.flightsql.options import DEFAULT_OPTIONS
@@ -27,6 +28,7 @@ from heddle.flightsql.peers import Peer
 from heddle.flightsql.prepared import PreparedStatements
 from heddle.flightsql.putting import Putting
 from heddle.flightsql.queries import NOT_KNOWN, Queries
+from heddle.flightsql.results import Result
 from heddle.flightsql.security import AuditEvent, Headers, Refused, Security, bearer
 from heddle.flightsql.sessions import Sessions
 from heddle.flightsql.system_table import sessions_table
@@ -36,9 +38,20 @@ from heddle.flightsql.wire import flight_sql_pb2 as sql
 
 if TYPE_CHECKING:
     from heddle.database.database import Database
+    from heddle.flightsql.telemetry.spans import RequestTrace
 
 EVICT_S: Final = 5.0
 """How often what has expired is looked for."""
+
+
+@record(frozen=True, slots=True)
+class Held:
+    """What clients have open: `size_bytes` are of the rows that executions hold."""
+
+    sessions: int
+    prepared: int
+    executions: int
+    size_bytes: int
 
 
 class Service:
@@ -88,17 +101,25 @@ class Service:
             self._sessions.log_in(token)
         return token
 
-    def caller(self, headers: Headers, certificate: bytes | None, peer: str, on_gone: OnGone) -> Caller:
+    def caller(
+        self,
+        headers: Headers,
+        certificate: bytes | None,
+        peer: str,
+        on_gone: OnGone,
+        trace: RequestTrace | None = None,
+        transport: Transport = "grpc",
+    ) -> Caller:
         """Raises `Refused`."""
         try:
             viewer = self._security.authenticator.authenticate(headers, certificate, peer)
         except Refused as error:
             self._security.audit.note(AuditEvent("refused", error.claimed, peer, outcome=error.kind))
             raise
-        connection = self._sessions.connection(headers, peer)
+        connection = self._sessions.connection(headers, peer, transport)
         session = self._sessions.find(connection, viewer.name)
         options = session.options if session is not None else DEFAULT_OPTIONS
-        return Caller(viewer, peer, connection, session, options, on_gone)
+        return Caller(viewer, peer, connection, session, options, on_gone, trace, transport)
 
     # What is asked.
 
@@ -127,9 +148,14 @@ class Service:
         command = unpack(ticket)
         if isinstance(command, METADATA):
             return _table_frames(answer(command, self._database, caller.viewer, self._offered))
-        if isinstance(command, sql.TicketStatementQuery):
-            return self._queries.frames(caller, command)
-        raise QueryError("invalid", "the ticket is none that this server gave")
+        return self._queries.read(caller, _statement_ticket(command), Result.frames)
+
+    def batches(self, caller: Caller, ticket: bytes) -> Iterator[pa.Schema | pa.RecordBatch]:
+        """The schema, then the rows, for a transport that makes its own messages of them."""
+        command = unpack(ticket)
+        if isinstance(command, METADATA):
+            return _table_batches(answer(command, self._database, caller.viewer, self._offered))
+        return self._queries.read(caller, _statement_ticket(command), Result.batches)
 
     def put(self, caller: Caller, stream: PutStream) -> bytes:
         """Metadata of the answer, when all has been put."""
@@ -147,6 +173,16 @@ class Service:
             self._require_open()
         return self._actions.do(caller, kind, body, set_header)
 
+    # How it stands.
+
+    def held(self) -> Held:
+        executions, size_bytes = self._executions.held()
+        return Held(len(self._sessions), len(self._prepared), executions, size_bytes)
+
+    @property
+    def takes_statements(self) -> bool:
+        return not self._ending
+
     # How it ends.
 
     @property
@@ -158,6 +194,9 @@ class Service:
         self._ending = True
 
     def close(self) -> None:
+        """More than once does no harm."""
+        if self._closed.is_set():
+            return
         self._ending = True
         self._closed.set()
         self._executions.close()
@@ -197,9 +236,22 @@ def _metadata_info(descriptor: flight.FlightDescriptor, command: Message) -> fli
     return info
 
 
+def _statement_ticket(command: Message) -> sql.TicketStatementQuery:
+    if not isinstance(command, sql.TicketStatementQuery):
+        raise QueryError("invalid", "the ticket is none that this server gave")
+    return command
+
+
 def _table_frames(table: pa.Table) -> Iterator[bytes]:
     yield schema_frame(table.schema)
-    encode = encoder(table.schema, "none")
+    yield from map(plain_frame, _table_parts(table))
+
+
+def _table_batches(table: pa.Table) -> Iterator[pa.Schema | pa.RecordBatch]:
+    yield table.schema
+    yield from _table_parts(table)
+
+
+def _table_parts(table: pa.Table) -> Iterator[pa.RecordBatch]:
     for batch in table.combine_chunks().to_batches():
-        for part in parts(batch):
-            yield encode(part)
+        yield from parts(batch)

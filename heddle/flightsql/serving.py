@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -19,13 +20,18 @@ from heddle.diagnostics import Diagnostic, has_errors
 from heddle.errors import ProgramError, UsageError
 from heddle.flightsql.access_log import AccessLog
 from heddle.flightsql.metadata.sql_info import Offered
-from heddle.flightsql.security.securing import require_safe, security_of
+from heddle.flightsql.peers import connected_peers
+from heddle.flightsql.security.securing import require_native, require_safe, security_of
 from heddle.flightsql.service import Service
+from heddle.flightsql.telemetry.opening import open_telemetry
 from heddle.serve_file import load_serve_settings
-from heddle.serve_settings import NO_SERVE_SETTINGS, ServeSettings
+from heddle.serve_settings import NO_SERVE_SETTINGS, MetricsAddress, ServeSettings
 
 if TYPE_CHECKING:
     from heddle.flightsql.grpc_server import GrpcServer
+    from heddle.flightsql.native_server import NativeServer
+    from heddle.flightsql.requests import Requests
+    from heddle.flightsql.security import Security
 
 Notify: TypeAlias = Callable[[str], None]
 
@@ -33,7 +39,8 @@ Notify: TypeAlias = Callable[[str], None]
 @record(frozen=True, slots=True)
 class ServeOptions:
     """`config` is a file with `[serve]`; None takes that of the project. `scratch` is where clients' tables
-    live; None: nowhere after the end. `access_log` is a file, or `-` for stderr."""
+    live; None: nowhere after the end. `access_log` is a file, or `-` for stderr. `metrics` and
+    `native_port` go before what settings say."""
 
     paths: tuple[Path, ...]
     host: str
@@ -44,10 +51,21 @@ class ServeOptions:
     scratch: Path | None = None
     read_only: bool = False
     access_log: str | None = None
+    metrics: MetricsAddress | None = None
+    native_port: int | None = None
+
+
+@record(frozen=True, slots=True)
+class Serving:
+    """`metrics_url` is None for a server without metrics, `native` for one without a native port."""
+
+    server: GrpcServer
+    metrics_url: str | None
+    native: NativeServer | None
 
 
 @contextmanager
-def serving(options: ServeOptions, notify: Notify) -> Iterator[GrpcServer]:
+def serving(options: ServeOptions, notify: Notify) -> Iterator[Serving]:
     """A server that listens. Raises `UsageError`, and `ProgramError` for programs or settings with errors."""
     from heddle.flightsql.grpc_server import GrpcServer
 
@@ -56,14 +74,55 @@ def serving(options: ServeOptions, notify: Notify) -> Iterator[GrpcServer]:
     with ExitStack() as opened:
         database = opened.enter_context(_database(options, settings, notify))
         security = security_of(settings, options.host, notify=notify, mask=database.mask)
+        _require_right(database.key_problems(), notify)
         _require_right(policy_problems(settings, database.tables(LOCAL)), notify)
         database.system.add(*policy_tables(settings))
         _warm_up(database)
         access_log = _access_log(options.access_log, notify, opened)
+        telemetry = open_telemetry(
+            settings.telemetry,
+            options.metrics or settings.metrics,
+            os.environ,
+            lambda: load_project(options.paths[0])[0].secrets,
+            database,
+            notify,
+            opened,
+        )
+        security = telemetry.counted(security)
         service = Service(database, security, Offered(options.read_only, substrait=True))
-        server = opened.enter_context(GrpcServer(service, security, options.host, options.port, access_log))
+        telemetry.watch(database, security, service)
+        requests = telemetry.requests(access_log)
+        opened.callback(service.close)
+        server = GrpcServer(service, security, options.host, options.port, requests)
+        native = _native(options, settings, service, security, requests, server.url)
+        ports = [server.port]
+        if native is not None:
+            opened.enter_context(native)
+            ports.append(native.port)
+        opened.enter_context(server)
+        if native is not None:
+            opened.callback(native.refuse)
+        service.watch(lambda: connected_peers(*ports))
         server.start()
-        yield server
+        yield Serving(server, telemetry.url, native)
+
+
+def _native(
+    options: ServeOptions,
+    settings: ServeSettings,
+    service: Service,
+    security: Security,
+    requests: Requests | None,
+    login_url: str,
+) -> NativeServer | None:
+    """Raises `UsageError`."""
+    port = settings.native_port if options.native_port is None else options.native_port
+    if port is None:
+        return None
+    require_native(settings)
+    from heddle.flightsql.native_server import NativeServer
+
+    return NativeServer(service, security, options.host, port, requests, login_url)
 
 
 def _settings(options: ServeOptions, notify: Notify) -> ServeSettings:
@@ -102,6 +161,7 @@ def _database(options: ServeOptions, settings: ServeSettings, notify: Notify) ->
         scratch=options.scratch,
         policy=Policy(settings),
         materialize=settings.materialize,
+        result_cache_bytes=settings.result_cache_bytes,
     )
 
 

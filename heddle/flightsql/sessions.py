@@ -69,13 +69,14 @@ class Sessions:
             while len(self._logins) > LOGINS_MAX:
                 self._logins.pop(next(iter(self._logins)))
 
-    def connection(self, headers: Headers, peer: str) -> Connection:
+    def connection(self, headers: Headers, peer: str, transport: str = "grpc") -> Connection:
+        """A client may come from one port to both transports' at a time: these are two connections."""
         right = headers.get("authorization", "")
         token = _digest(right.partition(" ")[2])
         cookie = _cookie(headers.get("cookie", ""))
         if token in self._logins:
             return Connection(token, cookie, "")
-        return Connection(_digest(f"{peer} {right}"), cookie, peer)
+        return Connection(_digest(f"{transport} {peer} {right}"), cookie, peer)
 
     def find(self, connection: Connection, owner: str) -> Session | None:
         """None when the client has set no option. Raises `Refused` for a session that has ended."""

@@ -43,12 +43,12 @@ def statement_of(plan: bytes, tables: Sequence[TableInfo]) -> str:
 
 
 def _register(context: Any, tables: Sequence[TableInfo]) -> None:
-    """Each table under its full name."""
+    """Each table under its full name, but for those that take a value, which a plan cannot give."""
     from datafusion.catalog import Catalog, Schema
 
     catalogs: dict[str, Any] = {}
     for table in tables:
-        if table.parameters:
+        if any(parameter.required for parameter in table.parameters):
             continue
         name = table.name
         if name.catalog not in catalogs:

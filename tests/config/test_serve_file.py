@@ -29,6 +29,8 @@ users_file = "users.toml"
 login = "1h"
 allow_no_login = false
 allow_no_tls = true
+native = 31338
+result_cache = "256MB"
 
 [serve.tls]
 certificate = "server.crt"
@@ -85,6 +87,8 @@ def wanted(folder: Path) -> ServeSettings:
         users_file=folder / "users.toml",
         login_s=3600.0,
         allow_no_tls=True,
+        native_port=31338,
+        result_cache_bytes=256_000_000,
         tls=TlsSettings(folder / "server.crt", Path("/etc/server.key"), folder / "clients.crt", "email"),
         jwt=JwtSettings(
             "https://login.example.com",
@@ -167,6 +171,8 @@ POLICY = '[serve.policy.p]\noutputs = ["Shop.orders"]\n'
         ("[serve]\nusers_file = 3", "HD0722", 2, "`users_file` is an int, where a string is expected"),
         ('[serve]\nlogin = "soon"', "HD0723", 2, "`soon` is not a duration above 0"),
         ('[serve]\nallow_no_tls = "yes"', "HD0722", 2, "`allow_no_tls` is a string, where true or false"),
+        ('[serve]\nnative = "all"', "HD0722", 2, "`native` is a string, where a port is expected"),
+        ("[serve]\nnative = 70000", "HD0723", 2, "`70000` is no port"),
         ('[serve.tls]\nkey = "k"', "HD0723", 1, "`[serve.tls]` has no `certificate`"),
         (
             '[serve.tls]\nkey = "k"\ncertificate = "c"\nclient_name = "dns"',
@@ -197,6 +203,7 @@ POLICY = '[serve.policy.p]\noutputs = ["Shop.orders"]\n'
         ('[serve.role.r]\nsees = ["Shop"]', "HD0723", 2, "`Shop` is not of the form `workflow.output`"),
         ("[serve.role.r]\nsees = [3]", "HD0722", 2, "a list of strings is expected"),
         ("[serve.role.r]\nrows = 0", "HD0722", 2, "where a whole number of at least 1 is expected"),
+        ('[serve]\nresult_cache = "much"', "HD0723", 2, "`much` is not an amount of memory"),
         ('[serve.limits]\nmemory = "much"', "HD0723", 2, "`much` is not an amount of memory"),
         ('[serve.policy.p]\nfilter = "true"', "HD0724", 1, "the policy `p` has no `outputs`"),
         (POLICY, "HD0724", 1, "the policy `p` says nothing of its outputs"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import grpc
@@ -12,7 +11,6 @@ from heddle.flightsql.wire import flight_pb2 as flight
 from heddle.flightsql.wire import flight_sql_pb2 as sql
 from tests.flightsql.clients.raw import Raw, unpack
 
-PATIENCE_S = 30.0
 UNENDING = "SELECT a.v AS a, b.v AS b FROM Shop.numbers a JOIN Shop.numbers b ON a.k = b.k"
 """Four thousand million rows: nobody reads it to its end."""
 
@@ -63,10 +61,3 @@ def refused(ask: Callable[[], object]) -> grpc.RpcError:
     with pytest.raises(grpc.RpcError) as caught:
         ask()
     return caught.value
-
-
-def until(reached: Callable[[], bool], failure: str) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not reached():
-        assert time.monotonic() < deadline, failure
-        time.sleep(0.02)

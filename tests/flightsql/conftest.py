@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.flightsql.clients import every_type, shop
+from tests.flightsql.clients import every_type, keyed, shop
 from tests.flightsql.clients.raw import Raw
 from tests.services.heddle_serve import HeddleServe
 
@@ -19,17 +19,24 @@ _numbers = count(1)
 def programs(folder: Path) -> None:
     shop.write(folder)
     every_type.write(folder)
+    keyed.write(folder)
 
 
 @pytest.fixture(scope="session")
 def serving() -> Iterator[HeddleServe]:
-    with HeddleServe(programs) as server:
+    with HeddleServe(programs, ("--native", "0")) as server:
         yield server
 
 
 @pytest.fixture
-def uri(serving: HeddleServe) -> str:
-    return serving.uri
+def transport() -> str:
+    """By which port tests ask."""
+    return "grpc"
+
+
+@pytest.fixture
+def uri(serving: HeddleServe, transport: str) -> str:
+    return serving.uri if transport == "grpc" else serving.native_uri
 
 
 @pytest.fixture

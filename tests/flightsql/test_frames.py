@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain, repeat
 
 import pyarrow as pa
 import pytest
@@ -25,8 +26,8 @@ from tests.flightsql.clients.raw import put_requests, table_of
 COMMAND = sql.CommandStatementIngest(table="t")
 
 
-def frames(rows: pa.Table) -> Iterator[FlightData]:
-    return map(FlightData.FromString, put_requests(COMMAND, rows))
+def frames(rows: pa.Table | None) -> Iterator[bytes]:
+    return put_requests(COMMAND, rows)
 
 
 @pytest.mark.parametrize("compression", ["none", "lz4", "zstd"])
@@ -84,14 +85,15 @@ def test_what_is_put_is_read() -> None:
 
 
 def test_a_command_without_rows() -> None:
-    stream = read_put(map(FlightData.FromString, put_requests(COMMAND, None)))
+    stream = read_put(frames(None))
     assert (len(stream.schema), list(stream.batches)) == (0, [])
 
 
 @pytest.mark.parametrize("at", range(0, 400, 7))
 def test_noise_is_refused(at: int) -> None:
     """Bytes that are changed, wherever, make an error or other values, and nothing worse."""
-    sent = list(frames(pa.table({"x": ["a", "bc", None], "y": [[1], None, []]})))
+    given = frames(pa.table({"x": ["a", "bc", None], "y": [[1], None, []]}))
+    sent = [FlightData.FromString(frame) for frame in given]
     for frame in sent:
         for name in ("data_header", "data_body"):
             noise = bytearray(getattr(frame, name))
@@ -99,10 +101,20 @@ def test_noise_is_refused(at: int) -> None:
                 noise[at] ^= 0xFF
                 setattr(frame, name, bytes(noise))
     try:
-        for batch in read_put(iter(sent)).batches:
+        for batch in read_put(frame.SerializeToString() for frame in sent).batches:
             batch.to_pylist()
     except (FrameError, UnicodeDecodeError, pa.ArrowException, ValueError):
         return
+
+
+def test_a_body_that_is_shorter_than_its_header_says_takes_nothing_of_what_follows() -> None:
+    schema, rows = map(FlightData.FromString, frames(pa.table({"x": list(range(1000))})))
+    rows.data_body = rows.data_body[:-8]
+    coming = repeat(rows.SerializeToString(), 10)
+    batches = read_put(chain([schema.SerializeToString()], coming)).batches
+    with pytest.raises(FrameError):
+        next(batches)
+    assert len(list(coming)) == 9
 
 
 def test_an_empty_stream_is_refused() -> None:
@@ -114,7 +126,7 @@ def test_what_the_transport_raises_goes_on() -> None:
     class Gone(Exception):
         pass
 
-    def broken() -> Iterator[FlightData]:
+    def broken() -> Iterator[bytes]:
         yield next(frames(pa.table({"x": [1]})))
         raise Gone
 

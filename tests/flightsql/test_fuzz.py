@@ -5,8 +5,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import grpc
@@ -18,11 +17,11 @@ from heddle.flightsql.wire import flight_pb2 as flight
 from heddle.flightsql.wire import flight_sql_pb2 as sql
 from tests.flightsql.clients.raw import Raw, descriptor, unpack
 from tests.flightsql.fuzz import cases, complaint, send
+from tests.waiting import until
 
 SEED = 1
 CASES = 1_000
 HANDLES = 1_000
-PATIENCE_S = 30.0
 GROWTH_BYTES_MAX = 200 << 20
 """Caches, pools of threads and of memory that a server keeps; a leak of each request would be more."""
 
@@ -130,13 +129,6 @@ def it_keeps_nothing(server: psutil.Process) -> Iterator[None]:
     yield
     until(lambda: server.num_fds() <= files + 20, "it keeps files or connections")
     until(lambda: server.memory_info().rss <= memory + GROWTH_BYTES_MAX, "it keeps memory")
-
-
-def until(reached: Callable[[], bool], failure: str) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not reached():
-        assert time.monotonic() < deadline, failure
-        time.sleep(0.05)
 
 
 def query(text: str) -> sql.CommandStatementQuery:

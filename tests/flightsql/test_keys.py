@@ -15,7 +15,7 @@ CHILD = TableInfo(
     TableName("cat", "s", "child"),
     "TABLE",
     COLUMNS,
-    foreign_keys=(ForeignKey(("c", "a"), PARENT.name, ("b", "a")),),
+    foreign_keys=(ForeignKey("child_c_a_fkey", ("c", "a"), PARENT.name, ("b", "a")),),
 )
 TABLES = (CHILD, PARENT)
 PAIRS = [("b", "c", 1), ("a", "a", 2)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from threading import Thread
 
 import pytest
 
@@ -25,9 +26,10 @@ from heddle.flightsql.transactions import OpenTransactions
 from heddle.flightsql.wire import flight_pb2 as flight
 from heddle.flightsql.wire import flight_sql_pb2 as sql
 from heddle.serve_settings import AdmissionSettings, ServeSettings
-from tests.flightsql.asking import UNENDING, query, until
+from tests.flightsql.asking import UNENDING, query
 from tests.flightsql.clients import shop
 from tests.flightsql.clients.raw import descriptor, unpack
+from tests.waiting import until
 
 
 class ByName(LocalOnly):
@@ -205,9 +207,22 @@ def test_small_batches_become_large_messages(database: Database) -> None:
     assert all(size >= MESSAGE_BYTES for size in rest[:-1])
 
 
+def test_a_cancelled_answer_holds_no_rows(database: Database) -> None:
+    """Also not those that its error could lead to."""
+    result = result_of(database, UNENDING)
+    producer = Thread(target=result.produce)
+    producer.start()
+    until(lambda: result.is_stalled, "it gives no rows")
+    result.cancel()
+    producer.join()
+    assert result.held_bytes == 0
+    assert result.error is not None
+    assert result.error.__traceback__ is None
+
+
 def started(executions: Executions, make: Callable[[], Result]) -> Execution:
     ada = Viewer("ada")
-    return executions.start(ada, "session", make, is_update=False, once=False, endpoints=1)
+    return executions.start(ada, "session", make, is_update=False, once=False, endpoints=1, at_once=False)
 
 
 def test_tickets_expire(database: Database) -> None:
@@ -232,7 +247,7 @@ def test_a_stream_that_nobody_reads_is_stopped_and_begins_anew(database: Databas
     clock.now_s = UNREAD_S + 1
     executions.evict()
     until(lambda: execution.result.finished, "it still runs")
-    frames = executions.frames(execution, 0, bool)
+    frames = executions.read(execution, 0, bool, Result.frames)
     schema, rows = next(frames), next(frames)
     assert len(schema) < 2_000 < len(rows)
     frames.close()

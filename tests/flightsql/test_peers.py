@@ -11,7 +11,7 @@ from heddle.database.model import LOCAL
 from heddle.flightsql.peers import connected_peers, peer_of
 from heddle.flightsql.security import Refused
 from heddle.flightsql.sessions import IDLE_S, Connection, Sessions, set_cookie
-from tests.flightsql.asking import until
+from tests.waiting import until
 
 ADDRESSES = {
     "ipv4:127.0.0.1:1234": ("127.0.0.1", 1234),

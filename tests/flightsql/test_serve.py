@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,10 +14,11 @@ import grpc
 import pytest
 
 from heddle.flightsql.wire import flight_sql_pb2 as sql
-from tests.flightsql.asking import UNENDING, query, refused, ticket, until
+from tests.flightsql.asking import UNENDING, query, refused, ticket
 from tests.flightsql.clients import shop
 from tests.flightsql.clients.raw import Raw, descriptor
 from tests.services.heddle_serve import COMMAND
+from tests.waiting import until
 
 CODES = grpc.StatusCode
 END_S = 60.0
@@ -74,6 +76,32 @@ def test_it_serves_until_it_is_asked_to_end(program: Path) -> None:
     assert "ending when what is under way has ended" in said
 
 
+def test_answers_are_kept_where_the_settings_say_so(program: Path) -> None:
+    (program.parent / "serve.toml").write_text('[serve]\nresult_cache = "16MB"\n')
+    (program.parent / "rows.csv").write_text("id\n1\n2\n")
+    (program.parent / "rows.he").write_text(
+        'step read = io.csv { path: "rows.csv" }\n\nworkflow Rows {\n  read\n    > rows\n}\n'
+    )
+    text = "SELECT sum(id) AS n FROM Rows.rows"
+    cached = query(
+        f"SELECT cached FROM system.queries WHERE text = '{text}' ORDER BY started_at DESC LIMIT 1"
+    )
+    with started("rows.he", "--config", "serve.toml", folder=program.parent) as (_, url):
+        for kept in (None, "answer"):
+            until(lambda: is_settled(program.parent / "rows.csv"), "a change of the file would show")
+            with Raw(url) as raw:
+                assert raw.ask(query(text)).to_pydict() == {"n": [3]}
+                assert raw.ask(cached).to_pydict() == {"cached": [kept]}
+        (program.parent / "rows.csv").write_text("id\n7\n")
+        with Raw(url) as raw:
+            assert raw.ask(query(text)).to_pydict() == {"n": [7]}
+            assert raw.ask(cached).to_pydict() == {"cached": [None]}
+
+
+def is_settled(file: Path) -> bool:
+    return time.time_ns() - file.stat().st_ctime_ns > 200_000_000
+
+
 def test_what_runs_may_end_and_nothing_begins(program: Path) -> None:
     with started(".", folder=program.parent) as (process, url), Raw(url) as raw:
         info = raw.info(query("SELECT * FROM Shop.numbers"))
@@ -118,6 +146,9 @@ def test_a_read_only_server(program: Path) -> None:
         assert read_only is True
         schemas = raw.ask(sql.CommandGetDbSchemas())["db_schema_name"].to_pylist()
         assert "scratch" not in schemas
+        killed = refused(lambda: raw.put(sql.CommandStatementUpdate(query="KILL 'none'")))
+        assert "there is no query `none`" in (killed.details() or "")
+        assert raw.ask(query("SHOW TABLES")).num_rows > 0
 
 
 def test_tables_of_clients_are_kept_in_a_folder(program: Path) -> None:

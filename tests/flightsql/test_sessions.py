@@ -78,6 +78,19 @@ def test_a_session_may_ask_in_prql(raw: Raw) -> None:
     assert raw.ask(query("from customers | aggregate {n = count this}")).to_pydict() == {"n": [3]}
 
 
+def test_a_session_may_ask_in_duckdbs_dialect(raw: Raw) -> None:
+    text = "from customers select id // 2 as half, 1 / 2 as more order by all"
+    assert set_options(raw, language="duckdb") == {}
+    assert raw.ask(query(text)).to_pydict() == {"half": [0, 1, 1], "more": [0.5, 0.5, 0.5]}
+    handle = prepare(raw, "from customers select count(*) as n").prepared_statement_handle
+    command = sql.CommandPreparedStatementQuery(prepared_statement_handle=handle)
+    assert raw.ask(command).to_pydict() == {"n": [3]}
+    error = refused(lambda: raw.ask(query("from read_csv('/etc/passwd')")))
+    assert error.code() == CODES.UNIMPLEMENTED
+    assert set_options(raw, language=None) == {}
+    assert refused(lambda: raw.ask(query(text))).code() == CODES.INVALID_ARGUMENT
+
+
 def test_each_connection_has_its_own(uri: str) -> None:
     with Raw(uri) as one, Raw(uri) as other:
         set_options(one, rows_max=5)

@@ -13,11 +13,13 @@ import pyarrow as pa
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from heddle.flightsql.results import BUFFER_BYTES_MAX
 from heddle.flightsql.wire import flight_pb2 as flight
 from heddle.flightsql.wire import flight_sql_pb2 as sql
-from tests.flightsql.asking import UNENDING, query, refused, set_options, ticket, until
+from tests.flightsql.asking import UNENDING, query, refused, set_options, ticket
 from tests.flightsql.clients.raw import Raw, descriptor, table_of
 from tests.flightsql.clients.shop import ROWS
+from tests.waiting import until
 
 CODES = grpc.StatusCode
 GO_CLIENT_BYTES_MAX = 16 << 20
@@ -25,8 +27,15 @@ NUMBERS = "SELECT v FROM Shop.numbers"
 
 
 def test_a_small_answer_is_counted_when_its_ticket_is_given(raw: Raw) -> None:
-    info = raw.info(query("SELECT * FROM Shop.customers"))
-    assert info.total_records == 3
+    infos: list[flight.FlightInfo] = []
+
+    def is_counted() -> bool:
+        """It is where the answer was there a moment later."""
+        infos.append(raw.info(query("SELECT * FROM Shop.customers")))
+        return infos[-1].total_records == 3
+
+    until(is_counted, "it is not counted")
+    info = infos[-1]
     assert info.total_bytes > 0
     assert raw.get(info.endpoint[0].ticket).num_rows == 3
 
@@ -37,6 +46,20 @@ def test_no_message_is_larger_than_clients_take(raw: Raw) -> None:
     messages = raw.send("DoGet", ticket(info))
     assert all(len(message) < GO_CLIENT_BYTES_MAX for message in messages)
     assert table_of(messages)["text"].nbytes >= 40_000_000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT unnest(range(0, 3000000)) AS n",
+        "SELECT repeat('x', 5000000) AS x UNION ALL SELECT repeat('y', 5000000)",
+        "EXPLAIN SELECT repeat('x', 5000000) AS x",
+    ],
+)
+def test_a_ticket_is_given_before_much_that_reads_no_table_is_read(raw: Raw, text: str) -> None:
+    """More than waits for a reader."""
+    messages = raw.send("DoGet", ticket(raw.info(query(text))))
+    assert sum(map(len, messages)) > BUFFER_BYTES_MAX
 
 
 def test_an_answer_without_rows_has_a_schema(raw: Raw) -> None:

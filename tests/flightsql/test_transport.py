@@ -15,7 +15,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from heddle.flightsql.actions import ACTIONS
 from heddle.flightsql.wire import flight_pb2 as flight
 from heddle.flightsql.wire import flight_sql_pb2 as sql
-from tests.flightsql.asking import query, refused
+from tests.flightsql.asking import query, refused, set_options
 from tests.flightsql.clients.raw import SERVICE, Raw, descriptor, unpack
 
 CODES = grpc.StatusCode
@@ -104,6 +104,14 @@ def test_a_plan_of_substrait(raw: Raw) -> None:
     unpack(body, made)
     prepared = sql.CommandPreparedStatementQuery(prepared_statement_handle=made.prepared_statement_handle)
     assert raw.ask(prepared).num_rows == 2
+
+
+@pytest.mark.parametrize("language", ["duckdb", "prql"])
+def test_a_plan_means_the_same_in_each_session(raw: Raw, language: str) -> None:
+    plan = substrait_plan('SELECT 7 / 2 AS n FROM heddle."Shop".customers WHERE id < 3')
+    command = sql.CommandStatementSubstraitPlan(plan=sql.SubstraitPlan(plan=plan, version="0.53.0"))
+    assert set_options(raw, language=language) == {}
+    assert raw.ask(command).to_pydict() == {"n": [3, 3]}
 
 
 def test_a_plan_over_a_table_that_is_not_there(raw: Raw) -> None:

@@ -8,7 +8,7 @@ from typing import Final
 import pyarrow as pa
 
 from heddle.core.record import record
-from heddle.database.model import ForeignKey, TableInfo, TableName
+from heddle.database.model import ForeignKey, TableInfo, TableName, primary_key_name
 from heddle.flightsql.metadata import schemas
 from heddle.flightsql.metadata.patterns import exact
 from heddle.flightsql.wire import flight_sql_pb2 as sql
@@ -34,7 +34,10 @@ class _Table:
 def primary_keys(command: sql.CommandGetPrimaryKeys, tables: Iterable[TableInfo]) -> pa.Table:
     asked = _asked(command)
     rows = [
-        (table.name.catalog, table.name.schema, table.name.name, column, _key_name(table), number)
+        (
+            *(table.name.catalog, table.name.schema, table.name.name, column),
+            *(primary_key_name(table.name), number),
+        )
         for table in tables
         if asked.is_named(table.name)
         for number, column in enumerate(table.primary_key, 1)
@@ -92,8 +95,7 @@ def _foreign(found: Iterable[tuple[TableInfo, ForeignKey]], order: tuple[int, ..
         (
             *(key.referenced.catalog, key.referenced.schema, key.referenced.name, referenced),
             *(table.name.catalog, table.name.schema, table.name.name, column),
-            *(number, f"{table.name.name}_{'_'.join(key.columns)}_fkey", f"{key.referenced.name}_pkey"),
-            *(NO_ACTION, NO_ACTION),
+            *(number, key.name, primary_key_name(key.referenced), NO_ACTION, NO_ACTION),
         )
         for table, key in found
         for number, (column, referenced) in enumerate(
@@ -101,10 +103,6 @@ def _foreign(found: Iterable[tuple[TableInfo, ForeignKey]], order: tuple[int, ..
         )
     ]
     return _table(rows, schemas.FOREIGN_KEYS, order)
-
-
-def _key_name(table: TableInfo) -> str:
-    return f"{table.name.name}_pkey"
 
 
 def _table(rows: Sequence[tuple[object, ...]], schema: pa.Schema, order: tuple[int, ...]) -> pa.Table:

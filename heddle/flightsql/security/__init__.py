@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from heddle.core.record import record
+from heddle.database.admission import Load
 from heddle.database.model import LOCAL, Settings, Viewer
 from heddle.errors import HeddleError
 
@@ -65,6 +66,8 @@ class Admission(Protocol):
         """The settings with the viewer's limits, where they are stricter."""
         ...
 
+    def load(self) -> Load: ...
+
 
 @record(frozen=True, slots=True)
 class AuditEvent:
@@ -106,6 +109,10 @@ class Unlimited:
     def limited(self, viewer: Viewer, settings: Settings) -> Settings:
         return settings
 
+    def load(self) -> Load:
+        """There are no places to hold."""
+        return Load()
+
 
 class NoAudit:
     def note(self, event: AuditEvent) -> None:
@@ -116,16 +123,23 @@ class NoAudit:
 
 
 @record(frozen=True, slots=True)
+class CertificateFiles:
+    """The content of PEM files. With `client_authority` a client needs a certificate that it vouches for."""
+
+    certificate: bytes
+    key: bytes
+    client_authority: bytes | None
+
+
+@record(frozen=True, slots=True)
 class Security:
-    """`credentials` makes what a port is opened with (None: without TLS). `asks_who` is whether somebody who
-    is not known is refused: only then may the server listen to other hosts."""
+    """`credentials` makes what a port is opened with (None: without TLS), `files` the same for a server that
+    takes files. `asks_who` is whether somebody who is not known is refused: only then may the server listen
+    to other hosts."""
 
     authenticator: Authenticator
     admission: Admission = Unlimited()
     audit: Audit = NoAudit()
     credentials: Callable[[], grpc.ServerCredentials] | None = None
+    files: Callable[[], CertificateFiles] | None = None
     asks_who: bool = False
-
-
-def local_security() -> Security:
-    return Security(LocalOnly())

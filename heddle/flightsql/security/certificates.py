@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from heddle.errors import UsageError
+from heddle.flightsql.security import CertificateFiles
 from heddle.flightsql.security.users_file import is_name
 from heddle.paths import shown_path
 from heddle.serve_settings import ClientName, TlsSettings
@@ -70,15 +71,20 @@ class Certificates:
     def _read(self) -> grpc.ServerCertificateConfiguration:
         import grpc
 
+        files = self.files()
+        return grpc.ssl_server_certificate_configuration(
+            [(files.key, files.certificate)], root_certificates=files.client_authority
+        )
+
+    def files(self) -> CertificateFiles:
+        """As they are, for a server that takes no others later. Raises `UsageError`."""
         certificate, key, *authority = (_content(path) for path in self._paths())
         status = self._settings.key.stat()
         if status.st_mode & 0o007:
             shown = shown_path(self._settings.key)
             raise UsageError(f"the key {shown} can be used by everybody", help=f"run `chmod 600 {shown}`")
         self._require_pair(certificate, key)
-        return grpc.ssl_server_certificate_configuration(
-            [(key, certificate)], root_certificates=authority[0] if authority else None
-        )
+        return CertificateFiles(certificate, key, authority[0] if authority else None)
 
     def _require_pair(self, certificate: bytes, key: bytes) -> None:
         from cryptography import x509

@@ -13,7 +13,7 @@ from heddle.flightsql.security import Audit, Authenticator, Headers, LocalOnly, 
 from heddle.serve_settings import ServeSettings
 
 if TYPE_CHECKING:
-    import grpc
+    from heddle.flightsql.security.certificates import Certificates
 
 
 ANONYMOUS: Final = Viewer("anonymous")
@@ -39,11 +39,13 @@ def security_of(
     require_safe(settings, host)
     if not asks and is_loopback(host) and (settings.roles or settings.policies):
         notify("[serve] has roles or policies, but no logins: whoever asks is the user of this machine")
+    certificates = _certificates(settings, notify)
     return Security(
         authenticator=_authenticator(settings, host),
         admission=Admission(settings),
         audit=_audit(settings, mask, notify),
-        credentials=_credentials(settings, notify),
+        credentials=certificates.credentials if certificates is not None else None,
+        files=certificates.files if certificates is not None else None,
         asks_who=asks,
     )
 
@@ -67,6 +69,16 @@ def require_safe(settings: ServeSettings, host: str) -> None:
         raise UsageError(
             f"on {host} everybody on the way could read what is sent",
             help="name a certificate below [serve.tls], or write `allow_no_tls = true` below [serve]",
+        )
+
+
+def require_native(settings: ServeSettings) -> None:
+    """Raises `UsageError` where nobody could come in by the native port: it does not see who a certificate
+    names."""
+    if _has_named_clients(settings) and settings.users_file is None and settings.jwt is None:
+        raise UsageError(
+            "the native port does not see the names in clients' certificates, and there is no other login",
+            help="add users with `heddle user add NAME`, or leave `--native` out",
         )
 
 
@@ -95,14 +107,12 @@ def _audit(settings: ServeSettings, mask: Callable[[str], str], notify: Callable
     return AuditFile(settings.audit, mask, notify)
 
 
-def _credentials(
-    settings: ServeSettings, notify: Callable[[str], None]
-) -> Callable[[], grpc.ServerCredentials] | None:
+def _certificates(settings: ServeSettings, notify: Callable[[str], None]) -> Certificates | None:
     if settings.tls is None:
         return None
     from heddle.flightsql.security.certificates import Certificates
 
-    return Certificates(settings.tls, notify).credentials
+    return Certificates(settings.tls, notify)
 
 
 def _has_named_clients(settings: ServeSettings) -> bool:

@@ -61,6 +61,19 @@ def metadata(url: str, settings: Settings, schema: str, table: str) -> dict[str,
         return {name: rows_of(result) for name, result in found.items()}
 
 
+def keys(url: str, settings: Settings, schema: str, parent: str, child: str) -> dict[str, Rows]:
+    """Keys of two tables, from either side."""
+    with connected(url, settings) as connection:
+        asked = connection.getMetaData()
+        found = {
+            "primary": asked.getPrimaryKeys(None, schema, parent),
+            "imported": asked.getImportedKeys(None, schema, child),
+            "exported": asked.getExportedKeys(None, schema, parent),
+            "crossed": asked.getCrossReference(None, schema, parent, None, schema, child),
+        }
+        return {name: rows_of(result) for name, result in found.items()}
+
+
 def properties(url: str, settings: Settings) -> dict[str, str]:
     """Every property of the server that takes no argument, by its getter's name; a failure as its message."""
     import jpype

@@ -15,14 +15,17 @@ workflow Shop {
     { id: 2, name: "Grace", country: "US" }
     { id: 3, name: "Edsger", country: "NL" }
   ]
-    > customers
+    > customers { key: "id" }
 
   [
     { id: 10, customer_id: 1, amount: 12.5 }
     { id: 11, customer_id: 1, amount: 7.25 }
     { id: 12, customer_id: 2, amount: 99.0 }
   ]
-    > orders
+    > orders {
+      key: "id"
+      references: [{ customer_id: "Shop.customers.id" }]
+    }
 
   io.arrow { path: "numbers.arrow" }
     > numbers

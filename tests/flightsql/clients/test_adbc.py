@@ -16,7 +16,7 @@ import polars
 import pyarrow as pa
 import pytest
 
-from tests.flightsql.clients import every_type
+from tests.flightsql.clients import every_type, keyed
 from tests.flightsql.clients.shop import LONG
 
 PATIENCE_S = 60.0
@@ -48,6 +48,15 @@ def test_objects(connection: flightsql.Connection) -> None:
         ("country", "VARCHAR"),
     ]
     assert [each["ordinal_position"] for each in columns] == [1, 2, 3]
+
+
+def test_keys(cursor: flightsql.Cursor) -> None:
+    """The driver asks for none, so they are in the tables of the standard."""
+    cursor.execute(
+        "SELECT column_name, ordinal_position, constraint_name FROM information_schema.key_column_usage "
+        "WHERE table_schema = 'Keyed' AND constraint_name = 'parents_pkey' ORDER BY ordinal_position"
+    )
+    assert cursor.fetchall() == keyed.PARENT_KEY
 
 
 def test_objects_are_filtered(connection: flightsql.Connection) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.flightsql.clients import jdbc_tasks as tasks
+from tests.flightsql.clients import keyed
 from tests.flightsql.clients.jdbc import VERSIONS, JdbcDriver, JdbcError
 from tests.flightsql.clients.shop import LONG
 
@@ -50,6 +51,32 @@ def test_metadata(jdbc: JdbcDriver, url: str) -> None:
         ("country", "3"),
     ]
     assert [row["TYPE_NAME"] for row in found["columns"]] == ["BIGINT", "VARCHAR", "VARCHAR"]
+
+
+def test_keys(jdbc: JdbcDriver, url: str) -> None:
+    found = jdbc.ask(tasks.keys, url, PLAIN, "Keyed", "parents", "children")
+    primary = [(row["COLUMN_NAME"], int(row["KEY_SEQ"] or 0), row["PK_NAME"]) for row in found["primary"]]
+    assert primary == keyed.PARENT_KEY
+    names = (
+        "PKTABLE_NAME",
+        "PKCOLUMN_NAME",
+        "FKTABLE_NAME",
+        "FKCOLUMN_NAME",
+        "KEY_SEQ",
+        "FK_NAME",
+        "PK_NAME",
+    )
+    foreign = {
+        kind: [tuple(int(row[n] or 0) if n == "KEY_SEQ" else row[n] for n in names) for row in found[kind]]
+        for kind in ("imported", "exported", "crossed")
+    }
+    assert foreign == {
+        "imported": [*keyed.TO_CHILDREN, *keyed.TO_PARENTS],
+        "exported": keyed.TO_PARENTS,
+        "crossed": keyed.TO_PARENTS,
+    }
+    rules = {(row["UPDATE_RULE"], row["DELETE_RULE"]) for row in found["imported"]}
+    assert rules == {("3", "3")}, "no action: keys are declared, and not enforced"
 
 
 def test_every_property_is_known(jdbc: JdbcDriver, url: str) -> None:

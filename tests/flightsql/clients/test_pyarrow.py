@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 
 from heddle.flightsql.wire import flight_pb2 as flight
 from heddle.flightsql.wire import flight_sql_pb2 as sql
-from tests.flightsql.clients import every_type
+from tests.flightsql.clients import every_type, keyed
 from tests.flightsql.clients.raw import pack, unpack
 from tests.flightsql.clients.shop import LONG
 
@@ -42,6 +42,32 @@ def test_metadata(client: pa.flight.FlightClient) -> None:
     assert tables["table_name"].to_pylist() == ["customers", "numbers", "orders"]
     names = {action.type for action in client.list_actions()}
     assert {"CreatePreparedStatement", "CancelFlightInfo", "CloseSession"} <= names
+
+
+def test_keys(client: pa.flight.FlightClient) -> None:
+    """From either side, in the protocol's order."""
+    at = {"catalog": "heddle", "db_schema": "Keyed"}
+    for name, expected in (("parents", keyed.PARENT_KEY), ("children", keyed.CHILD_KEY)):
+        found = ask(client, sql.CommandGetPrimaryKeys(**at, table=name))
+        assert rows(found, "column_name", "key_sequence", "key_name") == expected
+    crossing = sql.CommandGetCrossReference(
+        pk_db_schema="Keyed", pk_table="parents", fk_db_schema="Keyed", fk_table="children"
+    )
+    for command, told in (
+        (sql.CommandGetImportedKeys(**at, table="children"), [*keyed.TO_CHILDREN, *keyed.TO_PARENTS]),
+        (sql.CommandGetImportedKeys(**at, table="parents"), []),
+        (sql.CommandGetExportedKeys(**at, table="parents"), keyed.TO_PARENTS),
+        (sql.CommandGetExportedKeys(**at, table="children"), keyed.TO_CHILDREN),
+        (crossing, keyed.TO_PARENTS),
+    ):
+        names = ("pk_table_name", "pk_column_name", "fk_table_name", "fk_column_name")
+        found = ask(client, command)
+        assert rows(found, *names, "key_sequence", "fk_key_name", "pk_key_name") == told
+        assert set(found["update_rule"].to_pylist()) <= {3}
+
+
+def rows(table: pa.Table, *names: str) -> list[tuple[object, ...]]:
+    return [tuple(row.values()) for row in table.select(names).to_pylist()]
 
 
 def test_every_type(client: pa.flight.FlightClient) -> None:

@@ -1,0 +1,56 @@
+"""The native port answers as gRPC's does: tests of that one, asked by this one."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.flightsql import test_fuzz, test_sessions, test_streams
+from tests.flightsql.clients import test_adbc, test_pyarrow, test_schemas, test_status_codes
+from tests.flightsql.clients.test_adbc import connection, cursor  # noqa: F401
+from tests.flightsql.clients.test_pyarrow import client  # noqa: F401
+
+
+@pytest.fixture
+def transport() -> str:
+    return "native"
+
+
+test_options_are_kept = test_sessions.test_options_are_kept
+test_each_connection_has_its_own = test_sessions.test_each_connection_has_its_own
+test_a_cookie_finds_its_session = test_sessions.test_a_cookie_finds_its_session
+test_a_schema_is_where_names_are_looked_up = test_sessions.test_a_schema_is_where_names_are_looked_up
+test_time_is_limited = test_sessions.test_time_is_limited
+test_the_end_of_a_session_ends_what_it_began = test_sessions.test_the_end_of_a_session_ends_what_it_began
+test_parameters_bound_to_a_statement = test_sessions.test_parameters_bound_to_a_statement
+test_values_tell_the_type_of_an_answer = test_sessions.test_values_tell_the_type_of_an_answer
+test_rows_of_values_change_a_table = test_sessions.test_rows_of_values_change_a_table_all_or_none
+
+test_no_message_is_larger_than_clients_take = test_streams.test_no_message_is_larger_than_clients_take
+test_an_answer_without_rows_has_a_schema = test_streams.test_an_answer_without_rows_has_a_schema
+test_compression = test_streams.test_compression
+test_a_long_answer_can_be_read_again = test_streams.test_a_long_answer_can_be_read_again
+test_a_ticket_is_renewed = test_streams.test_a_ticket_is_renewed
+test_a_cancelled_answer_ends_for_its_reader = test_streams.test_a_cancelled_answer_ends_for_its_reader_too
+test_a_reader_that_goes_away = test_streams.test_a_reader_that_goes_away_frees_the_processor
+test_an_answer_that_nobody_fetches_stops = test_streams.test_an_answer_that_nobody_fetches_stops
+
+test_a_ticket_is_good_for_its_time = test_fuzz.test_a_ticket_is_good_for_its_time
+test_a_closed_handle_is_closed = test_fuzz.test_a_closed_handle_is_closed
+test_a_cancelled_statement_stays_cancelled = test_fuzz.test_a_cancelled_statement_stays_cancelled
+test_an_update_is_carried_out_once = test_fuzz.test_an_update_is_carried_out_once
+test_a_large_value = test_fuzz.test_a_large_value
+test_clients_that_go_without_a_word = test_fuzz.test_clients_that_go_without_a_word
+
+test_a_put = test_status_codes.test_a_put
+test_the_schema_is_exact = test_schemas.test_the_schema_is_exact
+
+test_adbc_parameters = test_adbc.test_parameters
+test_adbc_ingest = test_adbc.test_ingest
+test_adbc_ingest_of_every_type = test_adbc.test_ingest_of_every_type
+test_adbc_transaction = test_adbc.test_transaction
+test_adbc_cancel = test_adbc.test_cancel
+test_adbc_every_type = test_adbc.test_every_type
+test_adbc_a_schema_without_a_run = test_adbc.test_a_schema_without_a_run
+test_pyarrow_every_type = test_pyarrow.test_every_type
+test_pyarrow_cancel = test_pyarrow.test_cancel
+test_pyarrow_what_is_wrong_is_said = test_pyarrow.test_what_is_wrong_is_said
