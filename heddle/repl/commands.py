@@ -135,15 +135,17 @@ def _format(session: Session, text: str) -> None:
 
 
 def _lang(session: Session, text: str) -> None:
-    match [word.lower() for word in arguments(text, "\\lang [sql|prql]")]:
+    match [word.lower() for word in arguments(text, "\\lang [sql|prql|duckdb]")]:
         case []:
             pass
         case ["sql"]:
             session.language = "sql"
         case ["prql"]:
             session.language = "prql"
+        case ["duckdb"]:
+            session.language = "duckdb"
         case _:
-            raise UsageError(f"there is no language `{text}`", help="the languages are sql and prql")
+            raise UsageError(f"there is no language `{text}`", help="the languages are sql, prql and duckdb")
     session.console.note(f"the language is {session.language}")
 
 
@@ -228,7 +230,7 @@ COMMANDS: Final = (
     Command("watch", "\\watch [SECONDS [TIMES]]", "run the last statement again and again", "text", _watch),
     Command("e", "\\e", "change the last statement in $EDITOR", "nothing", _e),
     Command("i", "\\i FILE", "run a script", "file", _i),
-    Command("lang", "\\lang [sql|prql]", "the language of statements", "language", _lang),
+    Command("lang", "\\lang [sql|prql|duckdb]", "the language of statements", "language", _lang),
     Command("connect", "\\connect TARGET", "go on with another program or endpoint", "file", _connect),
     Command("?", "\\?", "this list", "nothing", _help),
     Command("q", "\\q", "leave; so does ^D", "nothing", _q),

@@ -58,7 +58,7 @@ def _argument(name: str, rest: str, behind: str, cursor: int, words: Vocabulary)
         case "toggle":
             yield from _values(("on", "off"), last, start)
         case "language":
-            yield from _values(("sql", "prql"), last, start)
+            yield from _values(("sql", "prql", "duckdb"), last, start)
         case "parameter":
             yield from _values(words.parameters, last, start)
         case "statement":

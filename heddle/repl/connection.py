@@ -8,7 +8,7 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from heddle.database.model import IngestMode, TableInfo, TableName
+from heddle.database.model import IngestMode, SqlLanguage, TableInfo, TableName
 
 
 class Answer(Protocol):
@@ -60,12 +60,12 @@ class Connection(Protocol):
         """With the names of their columns; the types may be null."""
         ...
 
-    def describe(self, name: TableName) -> TableInfo:
-        """All that is known of one of `tables`."""
+    def describe(self, name: TableName, *, keys: bool = False) -> TableInfo:
+        """What is known of one of `tables`; with `keys` all, for which an endpoint is asked once more."""
         ...
 
-    def prepare(self, text: str) -> Statement:
-        """A statement in SQL."""
+    def prepare(self, text: str, language: SqlLanguage = "sql") -> Statement:
+        """A statement in SQL, of DataFusion's dialect or of DuckDB's."""
         ...
 
     def ingest(self, target: TableName, rows: pa.RecordBatchReader, mode: IngestMode) -> int | None:

@@ -76,11 +76,12 @@ def _copy_to(session: Session, request: _Request) -> None:
             )
         format = session.output.format
     if request.query:
-        sql = session.sql(request.subject)
+        sql, dialect = session.sql(request.subject), session.dialect
     else:
+        dialect = "sql"
         sql = f"SELECT * FROM {'.'.join(map(written, name_parts(request.subject)))}"
     rows = session.answer(
-        lambda: session.connection.prepare(sql),
+        lambda: session.connection.prepare(sql, dialect),
         lambda schema: session.output.into(request.file, format, schema),
     )
     session.console.say(f"{rows:,} row{'' if rows == 1 else 's'} in {request.file}")

@@ -49,13 +49,12 @@ def list_schemas(session: Session) -> None:
 
 def describe(session: Session, text: str) -> None:
     """Raises `QueryError`."""
-    info = session.describe(find_table(session, text).name)
-    keys = set(info.primary_key)
+    info = session.describe(find_table(session, text).name, keys=True)
     session.show_table(
         {
             "column": info.schema.names,
             "type": [type_name(field.type, field.nullable) for field in info.schema],
-            "key": ["primary" if field.name in keys else "" for field in info.schema],
+            "key": [_keys(info, name) for name in info.schema.names],
             "remarks": [(field.metadata or {}).get(REMARKS, b"").decode() for field in info.schema],
         }
     )
@@ -83,18 +82,26 @@ def find_table(session: Session, text: str) -> TableInfo:
     )
 
 
+def _keys(info: TableInfo, column: str) -> str:
+    """The kinds of keys that the column is in."""
+    primary = ["primary"] if column in info.primary_key else []
+    foreign = ["foreign"] if any(column in key.columns for key in info.foreign_keys) else []
+    return ", ".join(primary + foreign)
+
+
 def _about(info: TableInfo) -> list[str]:
     lines = [f"{info.kind.lower()} {info.name}" + (": rows can be put in" if info.writable else "")]
     if info.remarks:
         lines.append(info.remarks)
     for parameter in info.parameters:
-        default = (
-            f", {parameter.default!r} unless given" if parameter.default is not None else ", must be given"
-        )
-        lines.append(f"parameter {parameter.name}: {type_name(parameter.type)}{default}")
+        given = "must be given" if parameter.required else "may be left out"
+        lines.append(f"parameter {parameter.name}: {type_name(parameter.type)}, {given}")
+    if len(info.primary_key) > 1:
+        lines.append(f"primary key {', '.join(info.primary_key)}")
     for key in info.foreign_keys:
         columns, referenced = ", ".join(key.columns), ", ".join(key.referenced_columns)
-        lines.append(f"{columns} refers to {key.referenced.schema}.{key.referenced.name} ({referenced})")
+        verb = "refers" if len(key.columns) == 1 else "refer"
+        lines.append(f"{columns} {verb} to {key.referenced.schema}.{key.referenced.name} ({referenced})")
     return lines
 
 

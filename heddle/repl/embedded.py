@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from heddle.database.database import Database
 from heddle.database.errors import QueryError
-from heddle.database.model import LOCAL, IngestMode, TableInfo, TableName
+from heddle.database.model import LOCAL, IngestMode, Settings, SqlLanguage, TableInfo, TableName
 from heddle.repl.connection import Statement
 
 
@@ -21,14 +21,14 @@ class EmbeddedConnection:
     def tables(self) -> tuple[TableInfo, ...]:
         return self._database.tables(LOCAL)
 
-    def describe(self, name: TableName) -> TableInfo:
+    def describe(self, name: TableName, *, keys: bool = False) -> TableInfo:
         for info in self.tables():
             if info.name == name:
                 return info
         raise QueryError("not_found", f"there is no table `{name}`")
 
-    def prepare(self, text: str) -> Statement:
-        return self._database.prepare(text, LOCAL)
+    def prepare(self, text: str, language: SqlLanguage = "sql") -> Statement:
+        return self._database.prepare(text, LOCAL, Settings(language=language))
 
     def ingest(self, target: TableName, rows: pa.RecordBatchReader, mode: IngestMode) -> int | None:
         with self._database.ingest(target, rows.schema, mode, LOCAL) as ingest:

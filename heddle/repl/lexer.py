@@ -85,7 +85,7 @@ def tokens(text: str, language: Language = "sql", start: int = 0) -> Iterator[To
 
 @cache
 def _pattern(language: Language) -> re.Pattern[str]:
-    return re.compile(_SQL if language == "sql" else _PRQL, re.VERBOSE | re.DOTALL)
+    return re.compile(_PRQL if language == "prql" else _SQL, re.VERBOSE | re.DOTALL)
 
 
 def _token(text: str, group: str, match: re.Match[str]) -> Token:

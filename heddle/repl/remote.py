@@ -10,14 +10,17 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 
 from heddle.database.errors import QueryError
-from heddle.database.model import REMARKS, IngestMode, TableInfo, TableKind, TableName
+from heddle.database.model import REMARKS, IngestMode, SqlLanguage, TableInfo, TableKind, TableName
 from heddle.errors import ServiceUnavailable, UsageError
 from heddle.repl.remote_errors import Told, told
+from heddle.repl.remote_keys import KEYS_OF_TABLE, with_keys
+from heddle.repl.remote_parameters import PARAMETERS, tells_parameters, with_parameters
 from heddle.repl.targets import SCHEMES
 
 if TYPE_CHECKING:
     from adbc_driver_manager.dbapi import Cursor
 
+LANGUAGE_OPTION: Final = "adbc.flight.sql.session.option.language"
 _PROTOCOL: Final = "ARROW:FLIGHT:SQL:"
 _KINDS: Final[dict[str, TableKind]] = {"VIEW": "VIEW", "SYSTEM TABLE": "SYSTEM TABLE"}
 
@@ -74,6 +77,7 @@ class RemoteConnection:
         self._connection = connection
         self._telling = telling
         self._cursors: list[Cursor] = []
+        self._language: SqlLanguage = "sql"
         self.label = label
         self.catalog: str | None = None
 
@@ -91,9 +95,10 @@ class RemoteConnection:
             for schema in catalog["catalog_db_schemas"] or ()
             for table in schema["db_schema_tables"] or ()
         ]
-        return tuple(sorted(found, key=lambda i: (i.name.catalog, i.name.schema, i.name.name)))
+        found.sort(key=lambda i: (i.name.catalog, i.name.schema, i.name.name))
+        return self._with_parameters(found)
 
-    def describe(self, name: TableName) -> TableInfo:
+    def describe(self, name: TableName, *, keys: bool = False) -> TableInfo:
         with told(self._telling):
             known = self._connection.adbc_get_objects(
                 depth="all",
@@ -107,9 +112,37 @@ class RemoteConnection:
             )
         tables = [t for c in rows for s in c["catalog_db_schemas"] or () for t in s["db_schema_tables"] or ()]
         info = _table_info(name.catalog, name.schema, next(t for t in tables if t["table_name"] == name.name))
-        return TableInfo(name, info.kind, _with_remarks(schema), primary_key=info.primary_key)
+        described = TableInfo(name, info.kind, _with_remarks(schema))
+        if not keys:
+            return described
+        of_table = self._asked(KEYS_OF_TABLE, name.catalog, name.schema, name.name)
+        taken = with_parameters([described], self._asked(PARAMETERS))
+        return with_keys(taken[0], of_table)
 
-    def prepare(self, text: str) -> RemoteStatement:
+    def _with_parameters(self, tables: Sequence[TableInfo]) -> tuple[TableInfo, ...]:
+        if not tells_parameters(tables):
+            return tuple(tables)
+        return with_parameters(tables, self._asked(PARAMETERS))
+
+    def _asked(self, text: str, *values: str) -> list[dict[str, Any]]:
+        """Rows of the endpoint's own catalog; none where it has no such table."""
+        self._speak("sql")
+        cursor = self._connection.cursor()
+        self._cursors.append(cursor)
+        try:
+            with told(self._telling):
+                cursor.execute(text, values or None)
+                found: list[dict[str, Any]] = cursor.fetch_arrow_table().to_pylist()
+            return found
+        except QueryError as error:
+            if error.kind in ("cancelled", "unavailable"):
+                raise
+            return []
+        finally:
+            self._closed(cursor)
+
+    def prepare(self, text: str, language: SqlLanguage = "sql") -> RemoteStatement:
+        self._speak(language)
         cursor = self._connection.cursor()
         self._cursors.append(cursor)
         try:
@@ -119,6 +152,14 @@ class RemoteConnection:
             self._closed(cursor)
             raise
         return RemoteStatement(self, cursor, text, parameters or pa.schema([]))
+
+    def _speak(self, language: SqlLanguage) -> None:
+        """Tell the endpoint what statements are in, where it does not know."""
+        if language == self._language:
+            return
+        with told(self._telling):
+            self._connection.adbc_connection.set_options(**{LANGUAGE_OPTION: language})
+        self._language = language
 
     def ingest(self, target: TableName, rows: pa.RecordBatchReader, mode: IngestMode) -> int | None:
         cursor = self._connection.cursor()
@@ -226,12 +267,10 @@ def _bound(parameters: pa.Schema, values: Sequence[object]) -> pa.RecordBatch:
 
 def _table_info(catalog: str, schema: str, table: Mapping[str, Any]) -> TableInfo:
     columns = sorted(table["table_columns"] or (), key=lambda column: column["ordinal_position"] or 0)
-    keys = [c for c in table["table_constraints"] or () if c["constraint_type"] == "PRIMARY KEY"]
     return TableInfo(
         TableName(catalog, schema, table["table_name"]),
         _KINDS.get(table["table_type"], "TABLE"),
         pa.schema([pa.field(column["column_name"], pa.null()) for column in columns]),
-        primary_key=tuple(keys[0]["constraint_column_names"]) if keys else (),
     )
 
 

@@ -70,16 +70,14 @@ def _named(said: list[Token], blocks: list[tuple[int, ...]], at: int) -> Iterato
     """The tables from there on: names with dots, each perhaps with an alias, separated by commas."""
     while at < len(said):
         if said[at].text == "(":
-            inside = (*blocks[at], said[at].start)
-            at += 1
-            while at < len(said) and blocks[at][: len(inside)] == inside:
-                at += 1
-            at += 1
+            at = _behind_block(said, blocks, at)
             parts: tuple[str, ...] = ()
         else:
             parts, at = _dotted(said, at)
             if not parts:
                 return
+            if at < len(said) and said[at].text == "(":
+                at = _behind_block(said, blocks, at)
         if at < len(said) and said[at].word == "AS":
             at += 1
         alias = parts[-1] if parts else ""
@@ -91,6 +89,15 @@ def _named(said: list[Token], blocks: list[tuple[int, ...]], at: int) -> Iterato
         if at >= len(said) or said[at].text != ",":
             return
         at += 1
+
+
+def _behind_block(said: list[Token], blocks: list[tuple[int, ...]], at: int) -> int:
+    """Behind the parenthesis that is opened there."""
+    inside = (*blocks[at], said[at].start)
+    at += 1
+    while at < len(said) and blocks[at][: len(inside)] == inside:
+        at += 1
+    return at + 1
 
 
 def _dotted(said: list[Token], at: int) -> tuple[tuple[str, ...], int]:

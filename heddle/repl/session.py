@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from heddle.core.record import record
 from heddle.database.errors import PlacedError, QueryError, QueryErrorKind
-from heddle.database.model import Language, TableInfo, TableName
+from heddle.database.model import Language, SqlLanguage, TableInfo, TableName
 from heddle.diagnostics import Source, Span
 from heddle.errors import HeddleError, UsageError
 from heddle.repl.connection import Connection, Statement
@@ -110,9 +110,9 @@ class Session:
             tables = self._tables = self.ask(self.connection.tables)
         return tables
 
-    def describe(self, name: TableName) -> TableInfo:
-        """All that is known of a table. Raises `QueryError`."""
-        return self.ask(lambda: self.connection.describe(name))
+    def describe(self, name: TableName, *, keys: bool = False) -> TableInfo:
+        """What is known of a table, with its keys where they are asked for. Raises `QueryError`."""
+        return self.ask(lambda: self.connection.describe(name, keys=keys))
 
     def ask(self, question: Callable[[], T]) -> T:
         """What the connection answers; ^C ends the waiting. Raises `QueryError`."""
@@ -170,21 +170,27 @@ class Session:
     def query(self, text: str) -> None:
         """Run one statement of the session's language. Raises `QueryError`."""
         self.last = text
-        self.answer(lambda: self.connection.prepare(self.sql(text)))
+        self.answer(lambda: self.connection.prepare(self.sql(text), self.dialect))
 
     def sql(self, text: str) -> str:
         """A statement of the session's language as SQL. Raises `QueryError`."""
-        if self.language == "sql":
+        if self.language != "prql":
             return text
         from heddle.database.prql import to_sql
 
         return to_sql(text, self.tables(), lambda info: self.describe(info.name))
 
+    @property
+    def dialect(self) -> SqlLanguage:
+        """That of `sql`."""
+        return "duckdb" if self.language == "duckdb" else "sql"
+
     def explain(self, text: str) -> None:
         """Show the plan of a statement of the session's language. Raises `QueryError`."""
         plans: list[pa.RecordBatch] = []
         sql = f"EXPLAIN {self.sql(text)}"
-        self.answer(lambda: self.connection.prepare(sql), lambda schema: KeptRows(plans))
+        dialect = self.dialect
+        self.answer(lambda: self.connection.prepare(sql, dialect), lambda schema: KeptRows(plans))
         lines: list[str] = []
         for batch in plans:
             for *kind, plan in zip(*(column.to_pylist() for column in batch.columns[-2:]), strict=True):

@@ -23,6 +23,7 @@ Kind: TypeAlias = Literal[
 _SQL_STARTS: Final = "SELECT WITH EXPLAIN INSERT UPDATE DELETE CREATE DROP VALUES"
 _STARTS: Final[dict[Language, tuple[str, ...]]] = {
     "sql": tuple(_SQL_STARTS.split()),
+    "duckdb": ("FROM", *_SQL_STARTS.split()),
     "prql": ("from", "let", "prql"),
 }
 _NO_TABLES: Final = frozenset(
@@ -210,7 +211,7 @@ def _functions(word: Word, offset: int) -> Iterator[Candidate]:
         return
     for name in functions(word.language):
         if word.fits(name):
-            text = f"{name}(" if word.language == "sql" else name
+            text = f"{name}(" if word.language != "prql" else name
             yield Candidate(text, offset + word.start, "function", name, "function")
 
 
@@ -218,7 +219,7 @@ def _keywords(among: Iterable[str], word: Word, offset: int) -> Iterator[Candida
     """In the letters that were begun: capital ones after capital ones."""
     for keyword in among:
         if word.fits(keyword):
-            text = keyword if word.begun.isupper() and word.language == "sql" else keyword.lower()
+            text = keyword if word.begun.isupper() and word.language != "prql" else keyword.lower()
             yield Candidate(text, offset + word.start, "keyword", text)
 
 

@@ -48,9 +48,17 @@ def open_target(
 
         checked_address(target)
         return connect(target, *driver_options(remote, os.environ, ask))
+    from heddle.config import load_project
     from heddle.database.database import Database
     from heddle.repl.embedded import EmbeddedConnection
 
     path = Path(target or ".")
-    database = Database.open([path], profile=profile, params=params, notify=notify)
+    serve = load_project(path)[0].serve
+    database = Database.open(
+        [path],
+        profile=profile,
+        params=params,
+        notify=notify,
+        result_cache_bytes=serve.result_cache_bytes if serve is not None else 0,
+    )
     return EmbeddedConnection(database, path.resolve().name)

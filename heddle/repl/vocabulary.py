@@ -29,6 +29,7 @@ SQL_KEYWORDS: Final = tuple(_SQL_TEXT.split())
 PRQL_KEYWORDS: Final = tuple(_PRQL_TEXT.split())
 KEYWORDS: Final[dict[Language, frozenset[str]]] = {
     "sql": frozenset(SQL_KEYWORDS),
+    "duckdb": frozenset(SQL_KEYWORDS),
     "prql": frozenset(word.upper() for word in PRQL_KEYWORDS),
 }
 
@@ -41,14 +42,18 @@ class Vocabulary:
 
 
 def keywords(language: Language) -> tuple[str, ...]:
-    return SQL_KEYWORDS if language == "sql" else PRQL_KEYWORDS
+    return PRQL_KEYWORDS if language == "prql" else SQL_KEYWORDS
 
 
 @cache
 def functions(language: Language) -> tuple[str, ...]:
-    """Those of DataFusion's dialect, which an endpoint of Heddle has too; or those of PRQL."""
+    """Those of DataFusion's dialect or of DuckDB's, which an endpoint of Heddle has too; or those of PRQL."""
     if language == "prql":
         return tuple(_PRQL_FUNCTIONS_TEXT.split())
+    if language == "duckdb":
+        from heddle.database.duckdb_reading import functions as of_duckdb
+
+        return tuple(sorted(name for name in of_duckdb() if name.isidentifier()))
     from datafusion import SessionConfig, SessionContext
 
     context = SessionContext(SessionConfig().with_information_schema(True))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import pyarrow as pa
 import pytest
@@ -21,7 +22,7 @@ TABLES = (
         TableName("heddle", "Report", "orders"),
         "TABLE",
         ORDERS,
-        parameters=(TableParameter("since", pa.date32(), None),),
+        parameters=(TableParameter("since", pa.date32(), required=True),),
     ),
     TableInfo(TableName("heddle", "system", "queries"), "SYSTEM TABLE", ORDERS),
 )
@@ -60,6 +61,8 @@ def offered(marked: str, language: Language = "sql") -> list[str]:
         ("select Report.large.re|", ["region"]),
         ("select 1; select * from la|", ["large"]),
         ("select * from orders(si|)", ["since => "]),
+        ("select o.r| from orders(since => '2026-01-01') o", ["ref"]),
+        ("select x.r| from large join orders(since => (1), f(2)) as x", ["ref"]),
         ("select * from large where id = $|", ["$since", "$limit"]),
         ("select * from large where id = $l|", ["$limit"]),
         ("select 'from |", []),
@@ -110,7 +113,7 @@ def test_files(tmp_path: Path) -> None:
 
 @given(st.text(alphabet="select from(a.\"'$;\\,-/*) large l where\n|{`#", max_size=40), st.integers(0, 40))
 def test_any_text_can_be_completed(text: str, at: int) -> None:
-    for language in ("sql", "prql"):
+    for language in get_args(Language):
         cursor = min(at, len(text))
         for candidate in complete(text, cursor, Vocabulary(language, TABLES, ("since",))):
             assert candidate.start <= cursor

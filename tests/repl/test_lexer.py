@@ -10,7 +10,7 @@ from heddle.database.model import Language
 from heddle.repl.lexer import tokens
 from heddle.repl.statements import Piece, is_complete, next_piece
 
-LANGUAGES: tuple[Language, ...] = ("sql", "prql")
+LANGUAGES: tuple[Language, ...] = ("sql", "prql", "duckdb")
 PARTS = st.sampled_from(
     [
         *"'\"`$;\\\n -/*#.,()@?:|=<>",

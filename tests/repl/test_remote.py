@@ -18,9 +18,26 @@ def test_tables_columns_and_schemas(sql: Sql, uri: str) -> None:
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0] == '{"schema":"Shop","table":"customers","kind":"view","remarks":""}'
-    assert '{"column":"id","type":"int","key":"","remarks":""}' in lines
+    assert '{"column":"id","type":"int","key":"primary","remarks":""}' in lines
     assert sql(uri, "-c", "\\d customers").stdout.splitlines()[-1] == "view heddle.Shop.customers"
     assert '"schema":"Shop"' in sql(uri, "--format", "json", "-c", "\\ds").stdout
+
+
+def test_keys(sql: Sql, uri: str) -> None:
+    done = sql(uri, "-c", "\\d Keyed.children")
+    assert done.returncode == 0, done.stderr
+    assert [line.split() for line in done.stdout.splitlines()] == [
+        ["column", "type", "key", "remarks"],
+        ["-" * 6, "-" * 4, "-" * 16, "-" * 7],
+        ["c", "int", "primary,", "foreign"],
+        ["a", "int", "foreign"],
+        ["up", "int", "foreign"],
+        ["view", "heddle.Keyed.children"],
+        ["c,", "a", "refer", "to", "Keyed.parents", "(b,", "a)"],
+        ["up", "refers", "to", "Keyed.children", "(c)"],
+    ]
+    about = sql(uri, "-c", "\\d Keyed.parents").stdout.splitlines()
+    assert about[-2:] == ["view heddle.Keyed.parents", "primary key b, a"]
 
 
 def test_statements_parameters_and_plans(sql: Sql, uri: str) -> None:
@@ -40,6 +57,17 @@ def test_prql(sql: Sql, uri: str) -> None:
     text = "from customers | join o = orders (this.id == that.customer_id) | aggregate {n = count this}"
     done = sql(uri, "--lang", "prql", "--format", "csv", "-c", text)
     assert (done.stdout, done.returncode) == ("n\n3\n", 0), done.stderr
+
+
+def test_duckdbs_dialect(sql: Sql, uri: str) -> None:
+    done = sql(
+        uri,
+        *("--lang", "duckdb", "--format", "csv"),
+        *("-c", "from customers select 1 / 2 as half, count(*) as n"),
+        *("-c", "\\lang sql", "-c", "select 1 / 2 as half"),
+        *("-c", "\\lang duckdb", "-c", "select 1 / 2 as half"),
+    )
+    assert (done.stdout, done.returncode) == ("half,n\n0.5,3\nhalf\n0\nhalf\n0.5\n", 0), done.stderr
 
 
 def test_failures_have_place_and_cure(sql: Sql, uri: str) -> None:
