@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -36,10 +36,17 @@ class Server:
     name: str
     port: int
     pid: int
+    native_port: int | None = None
 
     @property
     def uri(self) -> str:
         return f"grpc://{HOST}:{self.port}"
+
+    @property
+    def native(self) -> Server:
+        """The same server at its other port."""
+        assert self.native_port is not None, "only Heddle's has one"
+        return replace(self, name=f"{self.name}, native", port=self.native_port)
 
     def cpu_s(self) -> float:
         """What the server's processes have computed so far."""
@@ -53,10 +60,13 @@ class Server:
 @contextmanager
 def heddle(program: Path) -> Iterator[Server]:
     command = Path(sys.executable).with_name("heddle")
-    with _running(
-        "heddle", lambda port: [str(command), "serve", str(program), "--flight", str(port)], program.parent
-    ) as server:
-        yield server
+    native = free_port()
+
+    def line(port: int) -> list[str]:
+        return [str(command), "serve", str(program), "--flight", str(port), "--native", str(native)]
+
+    with _running("heddle", line, program.parent) as server:
+        yield replace(server, native_port=native)
 
 
 @contextmanager

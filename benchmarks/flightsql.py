@@ -2,9 +2,9 @@
 
 `python -m benchmarks.flightsql [--rows 2000000] [--point-rows 5000000] [--repeats N] [--peers roapi]` starts
 the servers. All of them have the same table of eight columns of numbers; pyarrow's client reads it whole,
-asks `SELECT 1`, and puts it. Then Heddle's server alone: how long it computes after a cancel, what 300
-sessions take, and how a check of its health fares beside 32 clients that do not read on. The last line is
-`RESULT {json}`.
+asks `SELECT 1`, and puts it, Heddle's by both of its ports. Then Heddle's server alone: how long it computes
+after a cancel, what 300 sessions take, and how a check of its health fares beside 32 clients that do not read
+on. The last line is `RESULT {json}`.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def main() -> None:
         make_points(folder / "points.parquet", options.point_rows)
         (folder / "bench.he").write_text(PROGRAM)
         heddle = stack.enter_context(servers.heddle(folder / "bench.he"))
-        ours, peer = Side(heddle, KEPT, options.rows), None
+        ours, native, peer = Side(heddle, KEPT, options.rows), Side(heddle.native, KEPT, options.rows), None
         ours.client.ingest("numbers", numbers, BATCH_ROWS)
         try:
             if "roapi" in options.peers:
@@ -119,7 +119,7 @@ def main() -> None:
         except NotInstalled as reason:
             sheet.skip("roapi", str(reason))
         if peer is not None:
-            against_roapi(sheet, ours, peer, options.repeats)
+            against_roapi(sheet, ours, native, peer, options.repeats)
         discarding = stack.enter_context(servers.discarding(folder))
         ingest(sheet, heddle, discarding, numbers, options.repeats)
         points(sheet, heddle, folder, options.point_rows, options.repeats)
@@ -150,8 +150,9 @@ def make_points(path: Path, rows: int) -> None:
             writer.write_table(pa.table({"id": ids, "value": ids * 0.5}), row_group_size=GROUP_ROWS)
 
 
-def against_roapi(sheet: Sheet, ours: Side, peer: Side, repeats: int) -> None:
-    read = interleaved({"ours": ours.read, "peer": peer.read}, repeats=repeats)
+def against_roapi(sheet: Sheet, ours: Side, native: Side, peer: Side, repeats: int) -> None:
+    sides = {"ours": ours, "native": native, "peer": peer}
+    read = interleaved({name: side.read for name, side in sides.items()}, repeats=repeats)
     sheet.speed_up(
         "bulk_vs_roapi",
         f"SELECT * of a table, {ours.gigabytes:.2g} GB",
@@ -168,7 +169,15 @@ def against_roapi(sheet: Sheet, ours: Side, peer: Side, repeats: int) -> None:
         other=f"ROAPI: {peer.cpu_s_per_gb:.2f} s/GB",
         goal=Goal(0.6),
     )
-    interleaved({"ours": ours.ask, "peer": peer.ask}, repeats=repeats)
+    sheet.speed_up(
+        "bulk_native_vs_roapi",
+        "the same by the native port",
+        read["native"],
+        read["peer"],
+        named="ROAPI",
+        goal=Goal(1.5, at_least=True),
+    )
+    interleaved({name: side.ask for name, side in sides.items()}, repeats=repeats)
     sheet.ratio(
         "select1_p50_vs_roapi",
         "SELECT 1, median",
@@ -177,27 +186,41 @@ def against_roapi(sheet: Sheet, ours: Side, peer: Side, repeats: int) -> None:
         named="ROAPI",
         goal=Goal(2.2),
     )
+    sheet.ratio(
+        "select1_native_p50_vs_roapi",
+        "SELECT 1 by the native port, median",
+        native.latencies_s[ASKED_AT_ONCE:],
+        peer.latencies_s[ASKED_AT_ONCE:],
+        named="ROAPI",
+        goal=Goal(1.5),
+    )
 
 
 def ingest(sheet: Sheet, heddle: Server, discarding: Server, rows: pa.Table, repeats: int) -> None:
-    with Client(heddle.uri) as ours, Client(discarding.uri) as other:
+    with (
+        Client(heddle.uri) as ours,
+        Client(heddle.native.uri) as native,
+        Client(discarding.uri) as other,
+    ):
 
-        def put() -> None:
-            if (counted := ours.ingest("put", rows, BATCH_ROWS)) != rows.num_rows:
+        def put(client: Client) -> None:
+            if (counted := client.ingest("put", rows, BATCH_ROWS)) != rows.num_rows:
                 raise SystemExit(f"the server counted {counted:,} rows of {rows.num_rows:,}")
 
         def discard() -> None:
             other.put(Ingest(table="put"), rows, BATCH_ROWS)
 
-        taken = interleaved({"ours": timed(put), "other": timed(discard)}, repeats=repeats)
-    sheet.speed_up(
-        "ingest_ratio",
-        f"{rows.nbytes / 1e9:.2g} GB put",
-        taken["ours"],
-        taken["other"],
-        named="a server that forgets them",
-        goal=Goal(0.8, at_least=True),
-    )
+        sides = {
+            "ours": timed(lambda: put(ours)),
+            "native": timed(lambda: put(native)),
+            "other": timed(discard),
+        }
+        taken = interleaved(sides, repeats=repeats)
+    named, goal = "a server that forgets them", Goal(0.8, at_least=True)
+    title = f"{rows.nbytes / 1e9:.2g} GB put"
+    sheet.speed_up("ingest_ratio", title, taken["ours"], taken["other"], named=named, goal=goal)
+    title += " by the native port"
+    sheet.speed_up("ingest_native_ratio", title, taken["native"], taken["other"], named=named, goal=goal)
 
 
 def points(sheet: Sheet, heddle: Server, folder: Path, rows: int, repeats: int) -> None:

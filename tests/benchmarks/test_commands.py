@@ -170,7 +170,13 @@ def test_flightsql() -> None:
     sizes = ("--rows", "200000", "--point-rows", "100000")
     found = result_of(bench("benchmarks.flightsql", "--repeats", "1", "--peers", "", *sizes))
     assert list(found) == [
-        *("ingest_ratio", "point_vs_datafusion", "point_served_vs_datafusion", "cancel_ms"),
+        *(
+            "ingest_ratio",
+            "ingest_native_ratio",
+            "point_vs_datafusion",
+            "point_served_vs_datafusion",
+            "cancel_ms",
+        ),
         *("idle_sessions_mb", "health_delay_ms", "slow_readers_mb"),
     ]
     assert found["ingest_ratio"] > 0
