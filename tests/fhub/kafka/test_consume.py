@@ -25,9 +25,9 @@ from tests.fhub.kafka.topics import (
     send,
     streaming,
     turn,
-    wait_for,
 )
 from tests.services.kafka import Kafka
+from tests.waiting import until
 
 UTC = dt.UTC
 NUMBER = {"n": "int"}
@@ -190,7 +190,7 @@ def test_columns_are_told_from_the_first_messages(kafka: Kafka, cluster: Cluster
     told = Told()
     with streaming(cluster, told, topic=topic) as stream:
         send(kafka, topic, [b"poison"])
-        wait_for(lambda: turn(stream, told, wait_s=0.2) == [] and len(told.bad) == 1)
+        until(lambda: turn(stream, told, wait_s=0.2) == [] and len(told.bad) == 1)
         send(kafka, topic, [b'{"id": 1, "what": {}}', b'{"id": 2.5, "what": null}'])
         assert rows_until(stream, 2, told) == [{"id": 1.0, "what": "{}"}, {"id": 2.5, "what": None}]
         send(kafka, topic, [b'{"id": "x"}', b'{"id": 3, "more": 1}'])
@@ -293,19 +293,19 @@ def share_a_topic(kafka: Kafka, cluster: Cluster) -> None:
                 seen[0].extend(turn(first, one, wait_s=0.2))
                 return bool(first._reader._owned) and len(second._reader._owned) == 2
 
-            wait_for(both)
+            until(both)
             first.commit(stale)
             assert any("went to another reader" in log for log in one.logs)
-            wait_for(lambda: both() and {row["n"] for row in seen[1]} >= gone(seen[0], second))
+            until(lambda: both() and {row["n"] for row in seen[1]} >= gone(seen[0], second))
             first.commit(first.position())
             second.commit(second.position())
             send(kafka, topic, numbers(*range(200, 300)))
-            wait_for(lambda: both() and {r["n"] for s in seen for r in s} == set(range(300)))
+            until(lambda: both() and {r["n"] for s in seen for r in s} == set(range(300)))
             assert {row["n"] for row in seen[1]} & set(range(200, 300))
             assert {row["n"] for row in seen[0]} & set(range(200, 300))
             first.commit(first.position())
             second.commit(second.position())
-        wait_for(lambda: turn(first, one, wait_s=0.2) == [] and len(first._reader._owned) == 4)
+        until(lambda: turn(first, one, wait_s=0.2) == [] and len(first._reader._owned) == 4)
     assert everything(cluster, topic=topic, schema=NUMBER) == []
 
 
@@ -351,7 +351,7 @@ def test_the_membership_outlives_a_long_turn(kafka: Kafka) -> None:
             send(kafka, topic, numbers(1))
             assert rows_until(stream, 1) == [{"n": 1}]
             send(kafka, topic, numbers(2, 3, 4))
-            wait_for(lambda: len(stream._reader._held) == 3)
+            until(lambda: len(stream._reader._held) == 3)
             stream.commit(stream.position())
             assert [row["n"] for row in rows_until(stream, 3)] == [2, 3, 4]
 
