@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
 from heddle.core.planning import quoted
 from heddle.core.record import record
 from heddle.database.errors import QueryError
-from heddle.database.statements import TEXT_CHARS_MAX, Place, StatementKind, edited
+from heddle.database.statements import TEXT_CHARS_MAX, Place, StatementKind, edited, in_order
 
 if TYPE_CHECKING:
     import duckdb
@@ -292,11 +292,7 @@ def _written(node: Node) -> tuple[str, ...]:
 
 
 def _parameters(nodes: list[Node]) -> tuple[str, ...]:
-    """Those with numbers by their numbers; others as they are first used."""
+    """In the order of their values."""
     found = [node for node in nodes if node.get("class") == "PARAMETER"]
     found.sort(key=lambda node: int(node["query_location"]))
-    names = [str(node["identifier"]) for node in found]
-    numbers = [int(name) for name in names if name.isdecimal()]
-    if numbers:
-        return tuple(f"${number}" for number in range(1, max(numbers) + 1))
-    return tuple(f"${name}" for name in dict.fromkeys(names))
+    return in_order([f"${node['identifier']}" for node in found])

@@ -236,7 +236,7 @@ class _Reader:
             self._text,
             self._kind,
             tuple(tables),
-            _in_order(parameters),
+            in_order(parameters),
             frozenset(_name(i) for i in identifiers),
             frozenset(_cte_name(node) for node in self._nodes if isinstance(node, exp.CTE)),
             self._reduces(),
@@ -320,7 +320,7 @@ def _float_ends(tokens: Sequence[Token]) -> Iterator[int]:
             yield token.end + 1
 
 
-def _in_order(names: Sequence[str]) -> tuple[str, ...]:
+def in_order(names: Sequence[str]) -> tuple[str, ...]:
     """Those with numbers by their numbers, with all before the highest; others as they are first used."""
     numbers = [int(name[1:]) for name in names if name[1:].isdecimal()]
     if not numbers or len(numbers) < len(names):

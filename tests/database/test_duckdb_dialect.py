@@ -265,6 +265,11 @@ def test_a_query_reaches_nothing_but_tables(sales: Asked, tmp_path: Path, text: 
     assert sorted(tmp_path.iterdir()) == before
 
 
+def test_a_parameter_has_no_number_that_fills_the_memory(sales: Asked) -> None:
+    with pytest.raises(QueryError, match=r"numbered from \$1 to \$10000"):
+        sales.database.prepare("select $2000000000", LOCAL, DUCKDB)
+
+
 def test_variables_of_the_process_are_no_tables(sales: Asked) -> None:
     secret = pa.table({"a": [1]})
     assert secret.num_rows == 1
