@@ -176,13 +176,6 @@ class Queries:
             raise QueryError("not_found", f"the query `{id}` has ended")
         query.cancel(QueryError("cancelled", "the query was cancelled"))
 
-    def cancel_of_session(self, session: str) -> None:
-        """End all that a session started."""
-        with self._lock:
-            queries = [query for query in self._running.values() if query.session == session]
-        for query in queries:
-            query.cancel(QueryError("cancelled", "the session has ended"))
-
     def close(self) -> None:
         """End all that run; more than once does no harm."""
         with self._lock:

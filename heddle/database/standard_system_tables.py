@@ -106,7 +106,7 @@ TABLES: Final = pa.schema(
         column("kind", _TEXT, "VIEW, TABLE or SYSTEM TABLE", nullable=False),
         column("writable", _FLAG, "Whether statements may change it", nullable=False),
         column("rows", _COUNT, "How many are kept"),
-        column("size_bytes", _COUNT, "What the kept rows take on the disk"),
+        column("size_bytes", _COUNT, "What the kept rows take, on the disk or in memory"),
         column("changed_at", TIMESTAMP, "When the kept rows were changed"),
         column("comment", _TEXT, "What is said about it"),
     ]

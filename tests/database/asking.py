@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from heddle.database.database import Database
 from heddle.database.model import DEFAULT_SETTINGS, LOCAL, Settings, Viewer
+from tests.services.postgresql import Postgresql
 
 
 class Asked:
@@ -47,3 +48,20 @@ def asking(folder: Path, programs: Mapping[str, str], **options: object) -> Iter
     paths = [folder / name for name in programs if name.endswith(".he")]
     with Database.open(paths, **options) as database:  # type: ignore[arg-type]
         yield Asked(database)
+
+
+@contextmanager
+def asking_orders(postgresql: Postgresql, folder: Path, program: str, columns: str) -> Iterator[Asked]:
+    """Over a program that reads the table `orders` of a new database. `columns` are SQL, of the row number
+    `g` and what else stands behind them."""
+    from adbc_driver_postgresql import dbapi
+
+    database = postgresql.create_database()
+    with (
+        dbapi.connect(postgresql.uri(database), autocommit=True) as connection,
+        connection.cursor() as cursor,
+    ):
+        cursor.execute(f"CREATE TABLE orders AS SELECT {columns}")
+    text = program.replace("HOST", "127.0.0.1").replace("PORT", str(postgresql.port))
+    with asking(folder, {"sales.he": text.replace("DATABASE", database)}) as asked:
+        yield asked

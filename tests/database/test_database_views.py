@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from heddle.database.errors import QueryError
-from tests.database.asking import Asked, asking
+from tests.database.asking import Asked, asking_orders
 from tests.services.postgresql import Postgresql
 
 PROGRAM = """
@@ -23,26 +23,18 @@ workflow Sales {
     > large
 }
 """
+COLUMNS = (
+    "g::int8 AS id, (g % 5)::int8 AS customer, g * 1.5::float8 AS total, 'x' AS unused "
+    "FROM generate_series(1, 100) AS g"
+)
 
 
 @pytest.fixture(scope="module")
 def sales(
     postgresql: Postgresql, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Asked, Postgresql]]:
-    from adbc_driver_postgresql import dbapi
-
-    database = postgresql.create_database()
-    with (
-        dbapi.connect(postgresql.uri(database), autocommit=True) as connection,
-        connection.cursor() as cursor,
-    ):
-        cursor.execute(
-            "CREATE TABLE orders AS SELECT g::int8 AS id, (g % 5)::int8 AS customer, "
-            "g * 1.5::float8 AS total, 'x' AS unused FROM generate_series(1, 100) AS g"
-        )
-    text = PROGRAM.replace("HOST", "127.0.0.1").replace("PORT", str(postgresql.port))
     folder = tmp_path_factory.mktemp("sales")
-    with asking(folder, {"sales.he": text.replace("DATABASE", database)}) as asked:
+    with asking_orders(postgresql, folder, PROGRAM, COLUMNS) as asked:
         yield asked, postgresql
 
 

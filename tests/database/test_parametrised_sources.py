@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.database.asking import Asked, asking
+from tests.database.asking import Asked, asking, asking_orders
 from tests.services.postgresql import Postgresql
 
 PROGRAM = """
@@ -31,27 +31,18 @@ workflow Sales(since: date, word: string = "x") {
     > noted
 }
 """
+COLUMNS = (
+    "g::int8 AS id, (g % 5)::int8 AS customer, '2025-12-31'::date + g AS day, g * 1.5::float8 AS total, "
+    "CASE g WHEN 7 THEN 'it''s @since $1' ELSE 'x' END AS note FROM generate_series(1, 28) AS g"
+)
 
 
 @pytest.fixture(scope="module")
 def sales(
     postgresql: Postgresql, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Asked, Postgresql]]:
-    from adbc_driver_postgresql import dbapi
-
-    database = postgresql.create_database()
-    with (
-        dbapi.connect(postgresql.uri(database), autocommit=True) as connection,
-        connection.cursor() as cursor,
-    ):
-        cursor.execute(
-            "CREATE TABLE orders AS SELECT g::int8 AS id, (g % 5)::int8 AS customer, "
-            "'2025-12-31'::date + g AS day, g * 1.5::float8 AS total, "
-            "CASE g WHEN 7 THEN 'it''s @since $1' ELSE 'x' END AS note FROM generate_series(1, 28) AS g"
-        )
-    text = PROGRAM.replace("HOST", "127.0.0.1").replace("PORT", str(postgresql.port))
     folder = tmp_path_factory.mktemp("sales")
-    with asking(folder, {"sales.he": text.replace("DATABASE", database)}) as asked:
+    with asking_orders(postgresql, folder, PROGRAM, COLUMNS) as asked:
         yield asked, postgresql
 
 

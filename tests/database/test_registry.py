@@ -90,16 +90,14 @@ def test_one_ends_ones_own_and_an_admin_all() -> None:
     assert [error.kind for error in ended] == ["cancelled", "cancelled"]
 
 
-def test_the_end_of_a_session_and_of_the_server() -> None:
+def test_the_end_of_the_server() -> None:
     queries = Queries()
     ended: dict[str, QueryError] = {}
-    for id, session in (("a", "s"), ("b", "s"), ("c", "t")):
-        queries.begin(id, "select 1", ADA, lambda error, id=id: ended.update({id: error}), session=session)
-    queries.cancel_of_session("s")
-    assert set(ended) == {"a", "b"}
+    for id in ("a", "b"):
+        queries.begin(id, "select 1", ADA, lambda error, id=id: ended.update({id: error}))
     queries.close()
     queries.close()
-    assert ended["c"].kind == "unavailable"
+    assert {id: error.kind for id, error in ended.items()} == {"a": "unavailable", "b": "unavailable"}
 
 
 def test_the_history_is_bounded() -> None:

@@ -19,6 +19,7 @@ from heddle.database.model import LOCAL, Settings, TableName, Viewer
 from heddle.database.policy import Policy
 from heddle.serve_settings import EVERYONE, PolicySettings, Role, ServeSettings
 from tests.database.asking import Asked, asking
+from tests.waiting import until
 
 SIZE_BYTES = 16 << 20
 STEPS = """\
@@ -109,10 +110,7 @@ class Place:
 
     def settle(self, path: Path) -> None:
         """Wait until a change of the file would show."""
-        deadline = time.monotonic() + 30
-        while time.time_ns() - path.stat().st_ctime_ns < 200_000_000:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        until(lambda: time.time_ns() - path.stat().st_ctime_ns >= 200_000_000)
 
     def calls(self) -> list[str]:
         """Those since the last question."""
