@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 from fhub.clickhouse.server.body import read_body
 from tests.services.service import HOST
+from tests.waiting import PATIENCE_S
 
 PIECE_BYTES = 64 * 1024
 # Headers that are between two neighbours only.
@@ -91,6 +92,8 @@ class FaultProxy:
         self._lock = threading.Lock()
         self._orders: list[_Order] = []
         self._at_once = 0
+        self._gathering = 0
+        self._gathered = threading.Event()
         self.most_at_once = 0
         self.requests: list[Seen] = []
         self.stopping = threading.Event()
@@ -107,6 +110,11 @@ class FaultProxy:
         `skip` of them. Faults are served in their order, one to a request."""
         with self._lock:
             self._orders.append(_Order(fault, times, skip, text.encode()))
+
+    def gather(self, count: int) -> None:
+        """Answer no request before so many are there at once. If they do not come, the first are answered
+        after a time, and `most_at_once` says how many there were."""
+        self._gathering = count
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -127,16 +135,23 @@ class FaultProxy:
             self.requests.append(seen)
             self._at_once += 1
             self.most_at_once = max(self.most_at_once, self._at_once)
-            for order in self._orders:
-                if order.text not in seen.path.encode() and order.text not in seen.body:
-                    continue
-                if order.skip:
-                    order.skip -= 1
-                    return None
-                order.times -= 1
-                if not order.times:
-                    self._orders.remove(order)
-                return order.fault
+            if self._at_once >= self._gathering:
+                self._gathered.set()
+            fault = self._due(seen)
+        self._gathered.wait(PATIENCE_S)
+        return fault
+
+    def _due(self, seen: Seen) -> Fault | None:
+        for order in self._orders:
+            if order.text not in seen.path.encode() and order.text not in seen.body:
+                continue
+            if order.skip:
+                order.skip -= 1
+                return None
+            order.times -= 1
+            if not order.times:
+                self._orders.remove(order)
+            return order.fault
         return None
 
     def end(self) -> None:
