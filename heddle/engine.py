@@ -245,8 +245,7 @@ class Engine:
 
         def explained(of: LogicalPlan) -> Explanation:
             memo = setup.memo(of, options, configs) if of is plan else None
-            of = setup.on_engines(of, options, configs)
-            of = memo.marked(of) if memo is not None else of
+            of = setup.physical(of, options, configs, memo)
             return explain(of, self._base, Path(tempfile.gettempdir()), configs, self._setup.cores)
 
         return replace(explained(plan), handlers={name: explained(p) for name, p in handlers.items()})

@@ -178,9 +178,8 @@ class RunSetup:
         plans = [plan, *handlers.values()]
         recalled = recalled or self.recalled(program, plan, handlers, options)
         configs, memo = recalled.configs, recalled.memo
-        plan = self.on_engines(plan, options, configs)
-        plan = memo.marked(plan) if memo is not None else plan
-        handlers = {name: self.on_engines(p, options, configs) for name, p in handlers.items()}
+        plan = self.physical(plan, options, configs, memo)
+        handlers = {name: self.physical(p, options, configs, None) for name, p in handlers.items()}
         chance = random.Random()
         run_id = f"{chance.getrandbits(48):012x}"
         own = scratch_folder(run_id, Path(tempfile.gettempdir()))
@@ -210,8 +209,20 @@ class RunSetup:
             finally:
                 transport.close()
 
-    def on_engines(self, plan: LogicalPlan, options: RunOptions, configs: ResolvedConfigs) -> LogicalPlan:
-        """The plan with an engine for each fragment. Raises `UsageError` where the one asked for cannot."""
+    def physical(
+        self, plan: LogicalPlan, options: RunOptions, configs: ResolvedConfigs, memo: RunMemo | None
+    ) -> LogicalPlan:
+        """The plan as it is run: with an engine for each fragment, with what the memo has or shall have, and
+        with the form in which texts travel. Raises `UsageError` where an engine that is asked for cannot."""
+        plan = self._on_engines(plan, options, configs)
+        plan = memo.marked(plan) if memo is not None else plan
+        if not options.optimize or not _have_steps([plan]):
+            return plan
+        from heddle.physical.views import keep_views
+
+        return keep_views(plan, memo)
+
+    def _on_engines(self, plan: LogicalPlan, options: RunOptions, configs: ResolvedConfigs) -> LogicalPlan:
         from heddle.logical.plan import Fragment
 
         reducing = any(isinstance(op, Fragment) and op.reduces for op in plan.ops.values())

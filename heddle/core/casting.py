@@ -7,6 +7,8 @@ value (pandas has no nullable int, so its floats may be ints again). `CastError`
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 import pyarrow as pa
 
 from heddle.core import kernels as pc
@@ -81,15 +83,18 @@ def plain_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return pa.chunked_array([_plain_array(chunk) for chunk in column.chunks], type=wanted)
 
 
-def plain_table(table: pa.Table) -> pa.Table:
-    """The table without view types and without schema metadata; the same buffers where nothing changes."""
+def plain_table(table: pa.Table, views: Container[str] = ()) -> pa.Table:
+    """The table without view types, but in the columns `views`, and without schema metadata; the same buffers
+    where nothing changes."""
     schema = table.schema
     if schema.metadata is None and all(f.type.id in _PLAIN_IDS and f.metadata is None for f in schema):
         return table
-    columns = [plain_column(column) for column in table.columns]
-    if not columns:
+    if not table.num_columns:
         return table
-    return pa.Table.from_arrays(columns, schema=plain_schema(schema))
+    kept = [field.name in views for field in schema]
+    columns = [c if keep else plain_column(c) for c, keep in zip(table.columns, kept, strict=True)]
+    fields = [f.remove_metadata() if keep else _plain_field(f) for f, keep in zip(schema, kept, strict=True)]
+    return pa.Table.from_arrays(columns, schema=pa.schema(fields))
 
 
 def has_inner_null(column: pa.ChunkedArray | pa.Array, wanted: pa.DataType) -> bool:

@@ -10,6 +10,8 @@ from typing import TypeAlias
 
 import pyarrow as pa
 
+from heddle.core.types import RowType
+
 Batches: TypeAlias = Generator[pa.RecordBatch, None, None]
 
 
@@ -51,13 +53,15 @@ def in_tables(batches: Iterable[pa.RecordBatch], rows_now: Callable[[], int]) ->
         yield pa.Table.from_batches(waiting, schema=schema)
 
 
-def plain_schema(schema: pa.Schema) -> pa.Schema:
-    """DataFusion's view types as the plain types that steps and files expect; all columns nullable."""
-    return pa.schema([pa.field(f.name, _plain_type(f.type)) for f in schema])
+def given_schema(schema: pa.Schema, row: RowType) -> pa.Schema:
+    """DataFusion's view types as the plain types that steps and files expect, but where `row` promises views;
+    all columns nullable."""
+    views = {column.name for column in row if column.type == pa.string_view()}
+    return pa.schema([pa.field(f.name, f.type if f.name in views else _plain_type(f.type)) for f in schema])
 
 
 def as_plain(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    """The batch under a schema of `plain_schema`."""
+    """The batch under a schema of `given_schema`."""
     if batch.schema.equals(schema):
         return batch
     arrays = [

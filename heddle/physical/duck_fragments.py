@@ -19,7 +19,7 @@ from heddle.core.planning import quoted
 from heddle.errors import Cancelled
 from heddle.logical.plan import Fragment
 from heddle.logical.sql import fragment_sql, names_read
-from heddle.physical.batches import Batches, as_plain, at_least_one, plain_schema
+from heddle.physical.batches import Batches, as_plain, at_least_one, given_schema
 from heddle.physical.cancel import CancelToken
 from heddle.physical.channel import JOIN_WAIT_S, Channel
 from heddle.physical.duck import DuckSession, profile_of
@@ -68,7 +68,7 @@ class DuckFragment:
 
     def stream(self) -> Batches:
         """Batches of the fragment's result, at least one. Raises `StageFailed` or `Cancelled`."""
-        schema = plain_schema(self._schema)
+        schema = given_schema(self._schema, self._fragment.row)
         begun = again = False
         try:
             with engine_errors():

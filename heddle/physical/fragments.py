@@ -17,7 +17,7 @@ from datafusion import ExecutionPlan
 from heddle.core.deep_stack import Running
 from heddle.logical.plan import Fragment
 from heddle.logical.sql import fragment_sql
-from heddle.physical.batches import Batches, as_plain, at_least_one, plain_schema
+from heddle.physical.batches import Batches, as_plain, at_least_one, given_schema
 from heddle.physical.cancel import CancelToken
 from heddle.physical.channel import JOIN_WAIT_S, Channel, ChannelClosed
 from heddle.physical.engine_errors import EngineError, engine_errors, stage_error
@@ -61,12 +61,12 @@ def stream_on_datafusion(
             # Nothing is read, so nothing is waited for: a thread would cost more than the row.
             with engine_errors():
                 given, rows = session.collected(fragment)
-            schema = plain_schema(given)
+            schema = given_schema(given, fragment.row)
             yield from at_least_one((as_plain(batch, schema) for batch in rows), schema)
             return
         with engine_errors():
             planned = session.plan(fragment, bindings)
-        schema = plain_schema(planned.schema)
+        schema = given_schema(planned.schema, fragment.row)
         count = planned.plan.partition_count
         if planned.ordered:
             outputs += [Channel(stop, bytes_max=env.channel_bytes_max) for _ in range(count)]

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 
 from heddle.core import kernels as pc
+from heddle.core.casting import plain_table
 from heddle.logical.plan import Step
 from heddle.physical.failures import StageFailed
 from heddle.udf_bridge.transport import Rejection
@@ -28,7 +29,7 @@ class KeptInput:
 
     def __iter__(self) -> Iterator[pa.Table]:
         for table in self._source:
-            self._tables.append(table)
+            self._tables.append(plain_table(table))
             yield table
 
     def next_done(self, rejections: Sequence[Rejection]) -> None:

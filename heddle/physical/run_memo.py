@@ -124,7 +124,7 @@ class RunMemo:
         frames = self._keys.keys() if self._memo is not None else self._taken.keys()
         return replace(plan, spooled=plan.spooled | frames).noting(notes)
 
-    def __contains__(self, op_id: OpId) -> bool:
+    def __contains__(self, op_id: object) -> bool:
         return op_id in self._keys
 
     def __bool__(self) -> bool:

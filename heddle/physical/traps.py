@@ -85,7 +85,9 @@ class Traps:
             error_type=rejection.error_type,
             attempt=attempt,
         )
-        refused = rows.take(rejection.rows)
+        from heddle.core.casting import plain_table
+
+        refused = plain_table(rows).take(rejection.rows)
         self._env.listener(RowsRejected(self._env.run_id, op.path, refused.num_rows, reason))
         if self._left_out is not None and op.path in self._left_out:
             return

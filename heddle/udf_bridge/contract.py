@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from heddle.core import kernels as pc
-from heddle.core.casting import CastError, cast_column
+from heddle.core.casting import CastError, cast_column, plain_table
 from heddle.core.record import record
 from heddle.core.signature import StepSignature
 from heddle.core.step import RejectedRows
@@ -156,7 +156,8 @@ class Contract:
                 rejections = (*rejections, Rejection(rows, reason, NULL_ERROR_TYPE))
                 declared, returned = declared.take(good), returned.take(good)
                 numbers = good if numbers is None else numbers.take(good)
-        source = prepared.input if numbers is None else prepared.input.take(numbers)
+        # Arrow's kernels do not take rows of views.
+        source = prepared.input if numbers is None else plain_table(prepared.input).take(numbers)
         output = self._with_bypassed(source, declared, returned)
         return CallResult(self._arranged(output), rejections, numbers)
 

@@ -11,9 +11,9 @@ from dataclasses import replace
 
 import pyarrow as pa
 
+from heddle.core.casting import plain_table
 from heddle.core.config import ConfigValue
 from heddle.core.step import RejectedRows
-from heddle.core.table import arrow_table
 from heddle.core.types import RowType
 from heddle.udf_bridge.contract import Contract, PinnedSchema
 from heddle.udf_bridge.transport import (
@@ -32,6 +32,7 @@ class ContractedSession:
         self.endpoint = endpoint
         self._name = step_name(binding)
         self._contract = Contract(self._name, binding.signature, binding.output)
+        self._views = frozenset(f.name for f in binding.output or () if pa.types.is_string_view(f.type))
         self._pinned = PinnedSchema() if binding.output is None else None
         self._pin_lock = threading.Lock()
 
@@ -42,7 +43,7 @@ class ContractedSession:
     def invoke(self, input: pa.Table | None, context: CallContext) -> CallResult:
         if input is None:
             return self._invoke_without_input(context)
-        prepared = self._contract.prepare(arrow_table(input))
+        prepared = self._contract.prepare(plain_table(input, self._views))
         empty = self._contract.empty_result(prepared)
         if empty is not None:
             return empty
