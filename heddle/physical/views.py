@@ -7,7 +7,7 @@ another, they stay views: the rows of the operators on the way promise them, and
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from heddle.core.types import RowType
 from heddle.logical.motion import is_handled, streams_to_one, unchanged_columns
-from heddle.logical.plan import Fragment, LogicalPlan, Note, Op, OpId, Scan, Step
+from heddle.logical.plan import Fragment, LogicalPlan, Member, Note, Op, OpId, Scan, Step
 from heddle.logical.sql import fragment_sql
 
 RULE: Final = "keep_views"
@@ -33,9 +33,8 @@ def keep_views(plan: LogicalPlan, noted: Container[OpId] | None) -> LogicalPlan:
         if not isinstance(reader, Fragment) or not _takes_views(reader):
             continue
         names, way = _way(next(iter(reader.inputs.values())), plan, readers, noted or ())
-        for op in way if names else ():
-            assert op.row is not None, "only rows with texts are on the way"
-            ops[op.id] = replace(op, row=_with_views(op.row, names))
+        for op in way:
+            ops[op.id] = _keeping(op, names)
         if names:
             told = f"not copied on the way past steps: {', '.join(sorted(names))}"
             notes.append(Note(RULE, way[-1].id, told))
@@ -59,12 +58,12 @@ def _way(
     way: list[Fragment | Step] = []
     names: frozenset[str] | None = None
     op = plan.ops[op_id]
-    while isinstance(op, Step) and op.id not in noted and _calls_beside(op, plan):
-        assert op.input is not None and op.row is not None, "it has an input, and its row is known"
+    while isinstance(op, Step) and op.id not in noted and all(_calls_beside(s, plan) for s in op.steps):
+        assert op.input is not None, "it has an input"
         below = plan.ops[op.input]
         if not isinstance(below, Fragment | Step) or below.row is None:
             break
-        passing = _texts_past(op, below.row)
+        passing = _texts_past(op.steps, below.row)
         names = passing if names is None else names & passing
         way.append(op)
         op = below
@@ -79,15 +78,18 @@ def _calls_beside(step: Step, plan: LogicalPlan) -> bool:
     signature = step.call.signature
     closed = not signature.input.open and bool(signature.input.columns)
     known = step.input is not None and step.row is not None and step.row.complete
-    alone = not step.members and step.lookup is None and not is_handled(step, plan)
-    return signature.rows == "map" and closed and known and alone
+    plain = step.lookup is None and not is_handled(step, plan)
+    return signature.rows == "map" and closed and known and plain
 
 
-def _texts_past(step: Step, given: RowType) -> frozenset[str]:
-    assert step.row is not None, "it gives rows"
-    texts = {column.name for column in step.row if column.type == pa.string()}
-    named = {*step.call.signature.input.names, *step.absent}
-    return (unchanged_columns(step, given) & texts) - named
+def _texts_past(steps: Sequence[Step], given: RowType) -> frozenset[str]:
+    """The texts that are in the rows before the steps and, unread, in those behind them."""
+    names = frozenset(column.name for column in given if column.type == pa.string())
+    for step in steps:
+        assert step.row is not None, "it gives rows"
+        names = (names & unchanged_columns(step, given)) - {*step.call.signature.input.names, *step.absent}
+        given = step.row
+    return names
 
 
 def _gives_views(fragment: Fragment, ops: Mapping[OpId, Op]) -> bool:
@@ -96,6 +98,16 @@ def _gives_views(fragment: Fragment, ops: Mapping[OpId, Op]) -> bool:
     return fragment.engine == "datafusion" and parquet
 
 
-def _with_views(row: RowType, names: frozenset[str]) -> RowType:
-    columns = (replace(c, type=VIEW) if c.name in names else c for c in row.columns)
-    return replace(row, columns=tuple(columns))
+def _keeping(op: Fragment | Step, names: frozenset[str]) -> Fragment | Step:
+    assert op.row is not None, "it gives rows"
+    row = replace(op.row, columns=tuple(replace(c, type=VIEW) if c.name in names else c for c in op.row))
+    if isinstance(op, Fragment) or not op.members:
+        return replace(op, row=row)
+    return replace(op, row=row, members=tuple(_member_keeping(member, names) for member in op.members))
+
+
+def _member_keeping(member: Member, names: frozenset[str]) -> Member:
+    gives = [f.with_type(VIEW) if f.name in names else f for f in member.link.gives]
+    step = _keeping(member.step, names)
+    assert isinstance(step, Step)
+    return replace(member, step=step, link=replace(member.link, gives=pa.schema(gives)))

@@ -123,8 +123,10 @@ def test_a_text_that_a_step_names_is_plain(shop: Path) -> None:
     assert run(path, ["found"], inline=True).rows("found") == run(path, ["found"], **one_by_one).rows("found")
 
 
-def test_texts_in_processes_of_plugins(shop: Path) -> None:
-    path = program(shop, "    | shop.tax\n", BY_CITY, PRICED)
+@pytest.mark.parametrize("steps", ["    | shop.tax\n", "    | shop.tax\n    | shop.measure\n"])
+def test_texts_in_processes_of_plugins(shop: Path, steps: str) -> None:
+    path = program(shop, steps, BY_CITY, PRICED)
+    assert kept(path) == ["city"]
     assert run(path, ["found"]).rows("found") == run(path, ["found"], inline=True).rows("found")
 
 
