@@ -125,8 +125,11 @@ def _address(text: str | None) -> MetricsAddress | None:
 
 
 def _settle() -> None:
-    """What is there when a server begins stays there: later searches for garbage pass over it, or each would
-    stop all requests for a tenth of a second."""
+    """Memory that messages took is kept for the next ones. What is there when a server begins stays there:
+    later searches for garbage pass over it, or each would stop all requests for a tenth of a second."""
+    from heddle.physical.runtime import keep_message_memory
+
+    keep_message_memory()
     gc.collect()
     gc.freeze()
 

@@ -63,9 +63,11 @@ class Ingest:
     def __exit__(self, *_: object) -> None:
         self.abort()
 
-    def write(self, batch: pa.RecordBatch) -> None:
-        """Raises `QueryError`; then it can only be aborted."""
-        self._writer.write(self._fitting.fit(batch))
+    def write(self, batch: pa.RecordBatch, *, compact: bool = False) -> None:
+        """`compact`: the batch keeps little memory beside its own rows'. Raises `QueryError`; then it can
+        only be aborted."""
+        fitted = self._fitting.fit(batch)
+        self._writer.write(fitted, compact=compact and fitted is batch)
         self.rows += batch.num_rows
 
     def commit(self) -> int:

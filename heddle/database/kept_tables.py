@@ -112,8 +112,8 @@ class KeptTables:
     ) -> Self:
         """The tables of a folder, which is made where it is not there. Raises `UsageError`.
 
-        With `durable` a change that is done outlasts a loss of power, else only the end of the process.
-        `clock` gives seconds.
+        With `durable` a change that is done outlasts a loss of power, else only the end of the process, and
+        not even that where rows may stay in memory. `clock` gives seconds.
         """
         try:
             (folder / PARTS_FOLDER).mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -352,7 +352,8 @@ class KeptTables:
                 )
             with write_errors(", ".join(sorted(changes))):
                 self._require_open()
-                replace_manifest(self._folder, tables.values(), durable=self._durable)
+                if not self._parts.memory.bytes_max:  # else the tables end with the process
+                    replace_manifest(self._folder, tables.values(), durable=self._durable)
                 with self._lock:
                     self._parts.hold(_parts_of(changes.values()))
                     self._tables = tables

@@ -44,8 +44,8 @@ class MemoryShare:
 class MemoryPart:
     """A part that is being filled. `path` is to stand for its rows.
 
-    Batches are copied, since one may hold much more than its own rows; a thread does it while the next ones
-    come.
+    Batches that may keep much more in memory than their own rows are copied; a thread does it while the next
+    ones come.
     """
 
     def __init__(self, path: Path, schema: pa.Schema, share: MemoryShare) -> None:
@@ -58,26 +58,28 @@ class MemoryPart:
         self._thread: ThreadPoolExecutor | None = None
         self._copying: deque[Future[pa.RecordBatch]] = deque()
 
-    def write(self, batch: pa.RecordBatch) -> bool:
-        """Whether there was memory for it."""
+    def write(self, batch: pa.RecordBatch, *, compact: bool = False) -> bool:
+        """Whether there was memory for it. `compact`: it keeps little beside its own rows."""
         size_bytes = pa.ipc.get_record_batch_size(batch)
         if not self._share.take(size_bytes):
             return False
         self.size_bytes += size_bytes
         self._rows += batch.num_rows
+        if compact:
+            self._take_copies(0)
+            self._batches.append(batch)
+            return True
         if size_bytes < LARGE_BYTES and not self._copying:
             self._batches.append(self._copy(batch))
             return True
         self._thread = self._thread or ThreadPoolExecutor(1, thread_name_prefix="heddle-part")
         self._copying.append(self._thread.submit(self._copy, batch))
-        while len(self._copying) > COPIES_MAX:
-            self._batches.append(self._copying.popleft().result())
+        self._take_copies(COPIES_MAX)
         return True
 
     def batches(self) -> list[pa.RecordBatch]:
         """All that were written; nothing is written afterwards."""
-        while self._copying:
-            self._batches.append(self._copying.popleft().result())
+        self._take_copies(0)
         self._end_thread()
         return self._batches
 
@@ -91,6 +93,11 @@ class MemoryPart:
         self._batches.clear()
         self._share.give_back(self.size_bytes)
         self.size_bytes = 0
+
+    def _take_copies(self, left: int) -> None:
+        """Wait until no more than `left` batches are still being copied."""
+        while len(self._copying) > left:
+            self._batches.append(self._copying.popleft().result())
 
     def _copy(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         return pa.ipc.read_record_batch(batch.serialize(), self._schema)

@@ -24,6 +24,8 @@ FIELDS_MAX: Final = 100
 """A client's message has four; each one costs, and a message may be large enough for millions."""
 ALIGNMENT_BYTES: Final = 8
 """Of a body's start: Arrow's computations may end the process on numbers that lie elsewhere."""
+LARGE_BODY_BYTES: Final = 256 << 10
+"""A smaller one is copied sooner than Python's lock is given to another thread and taken back."""
 
 
 class WireError(ValueError):
@@ -39,14 +41,18 @@ class FlightParts:
     header: memoryview
     body: memoryview
 
-    @property
-    def aligned_body(self) -> memoryview:
-        """The body, copied if it does not lie as Arrow needs it."""
-        if not len(self.body) or pa.py_buffer(self.body).address % ALIGNMENT_BYTES == 0:
+    def placed_body(self) -> memoryview:
+        """The body where Arrow needs it: a copy in memory of its own, unless it is small and lies well."""
+        small = len(self.body) < LARGE_BODY_BYTES
+        if small and pa.py_buffer(self.body).address % ALIGNMENT_BYTES == 0:
             return self.body
-        lies_well = memoryview(pa.allocate_buffer(len(self.body))).cast("B")
-        lies_well[:] = self.body
-        return lies_well
+        own = pa.allocate_buffer(len(self.body))
+        placed = memoryview(own).cast("B")
+        if small:
+            placed[:] = self.body
+        else:
+            pa.FixedSizeBufferWriter(own).write(self.body)  # without Python's lock
+        return placed
 
 
 def flight_parts(frame: bytes) -> FlightParts:

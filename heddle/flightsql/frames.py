@@ -142,11 +142,13 @@ def _varint(number: int) -> bytes:
 
 @record(frozen=True, slots=True)
 class PutStream:
-    """What a client puts: `descriptor_cmd` is its command, then come the batches."""
+    """What a client puts: `descriptor_cmd` is its command, then come the batches. With `compact` each keeps
+    no memory beside its own rows and `SLACK_BYTES_MAX`."""
 
     descriptor_cmd: bytes
     schema: pa.Schema
     batches: Iterator[pa.RecordBatch]
+    compact: bool = False
 
 
 def read_put(frames: Iterator[bytes]) -> PutStream:
@@ -166,7 +168,7 @@ def read_put(frames: Iterator[bytes]) -> PutStream:
         reader = pa.ipc.open_stream(pa.PythonFile(source, mode="r"))
     except (pa.ArrowException, OSError, EOFError) as error:
         raise FrameError("the first message has no schema that can be read") from error
-    return PutStream(command, reader.schema, _batches(reader, source))
+    return PutStream(command, reader.schema, _batches(reader, source), compact=True)
 
 
 def _batches(reader: Any, source: _Input) -> Iterator[pa.RecordBatch]:
@@ -180,17 +182,28 @@ def _batches(reader: Any, source: _Input) -> Iterator[pa.RecordBatch]:
             if source.failure is not None:
                 raise source.failure from None
             raise FrameError("a message is no record batch of the stream's schema") from error
-        yield batch
+        slack_bytes = source.kept_bytes - pa.ipc.get_record_batch_size(batch)
+        yield batch if slack_bytes <= SLACK_BYTES_MAX else _apart(batch)
+
+
+def _apart(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The same rows in other memory. They may have dictionaries."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    return pa.ipc.open_stream(sink.getvalue()).read_next_batch()
 
 
 class _Input:
     """Frames as the stream of bytes that Arrow's reader takes. What their iterator raises is kept in
-    `failure`, since Arrow would make another error of it."""
+    `failure`, since Arrow would make another error of it. `kept_bytes` is what the last body keeps in
+    memory."""
 
     def __init__(self, first: FlightParts, frames: Iterator[bytes]) -> None:
         self._frames = frames
         self._pieces: list[memoryview] = []
         self.failure: Exception | None = None
+        self.kept_bytes = 0
         self.closed = False
         self._take(first)
 
@@ -228,8 +241,11 @@ class _Input:
         length = (len(header) + padding).to_bytes(4, "little")
         start = b"".join((_CONTINUATION, length, header, b"\0" * padding))
         self._pieces += [memoryview(start[:4]), memoryview(start[4:8]), memoryview(start[8:])]
+        self.kept_bytes = 0
         if parts.body:
-            self._pieces.append(parts.aligned_body)
+            body = parts.placed_body()
+            self.kept_bytes = memoryview(body.obj).nbytes
+            self._pieces.append(body)
 
 
 def _parts(frame: bytes) -> FlightParts:

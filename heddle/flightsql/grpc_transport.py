@@ -245,6 +245,7 @@ def _received(frames: Iterator[bytes], call: _Call) -> Iterator[bytes]:
             raise FrameError("the stream has ended before its end") from error
         call.received_bytes += len(frame)
         yield frame
+        del frame  # or it would be kept until the next one is there
 
 
 def _descriptor(request: bytes, call: _Call) -> flight.FlightDescriptor:

@@ -131,7 +131,7 @@ class NativeFlight(flight.FlightServerBase):  # type: ignore[misc]
             except (pa.ArrowException, OSError, EOFError) as error:
                 raise FrameError("a message is no record batch of the stream's schema") from error
             if batch is not None:
-                call.received_bytes += batch.nbytes
+                call.received_bytes += pa.ipc.get_record_batch_size(batch)
                 yield batch
         if self.is_stopped or call.is_gone():
             raise FrameError("the stream has ended before its end")

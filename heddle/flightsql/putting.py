@@ -140,7 +140,7 @@ class Putting:
             done = False
             try:
                 for batch in stream.batches:
-                    ingest.write(batch)
+                    ingest.write(batch, compact=stream.compact)
                 if gone:
                     raise QueryError("cancelled", "the client has gone")
                 rows = ingest.commit()

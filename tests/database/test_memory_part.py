@@ -9,9 +9,10 @@ import pyarrow as pa
 import pytest
 
 from heddle.database.errors import QueryError
+from heddle.database.kept_manifest import FILE_NAME
 from heddle.database.kept_parts import Parts
 from heddle.database.kept_tables import KeptLimits, KeptTables
-from heddle.std.mapped import is_held
+from heddle.std.mapped import is_held, mapped_batches
 from tests.database.kept import NUMBERS, files, numbers, put, table_of, values
 
 ROWS = 200_000
@@ -103,6 +104,35 @@ def test_a_part_holds_its_own_rows_and_no_more(kept: KeptTables) -> None:
     del large
     assert pa.total_allocated_bytes() - before < LARGE.nbytes // 2
     assert values(kept, "t") == [ROWS // 2]
+
+
+def test_rows_that_keep_nothing_else_in_memory_are_not_copied(kept: KeptTables, tmp_path: Path) -> None:
+    """Also between others, whose copies are still being made, they have their place."""
+    with kept.ingest("t", NUMBERS, "create") as ingest:
+        for batch, compact in [(LARGE, False), (numbers(*range(ROWS, 2 * ROWS)), True), (LARGE, True)]:
+            ingest.write(batch, compact=compact)
+        ingest.commit()
+    _, held = mapped_batches(parts_of(kept, "t", tmp_path))
+    given = LARGE["n"].buffers()[1].address
+    assert [batch["n"].buffers()[1].address == given for batch in held] == [False, False, True]
+    assert values(kept, "t") == [*range(2 * ROWS), *range(ROWS)]
+
+
+def test_rows_that_are_cast_are_not_those_that_were_given(kept: KeptTables) -> None:
+    put(kept, "t", numbers(1))
+    wide = pa.record_batch({"n": pa.array(range(ROWS), pa.int32()), "m": pa.array(["x" * 100] * ROWS)})
+    with kept.ingest("t", wide.schema.remove(1), "append") as ingest:
+        before = pa.total_allocated_bytes()
+        ingest.write(wide.select(["n"]), compact=True)
+        ingest.commit()
+    del wide
+    assert pa.total_allocated_bytes() < before
+    assert values(kept, "t") == [1, *range(ROWS)]
+
+
+def test_tables_that_go_with_the_process_are_in_no_manifest(kept: KeptTables, tmp_path: Path) -> None:
+    put(kept, "t", *[LARGE] * 5)
+    assert not (tmp_path / FILE_NAME).exists()
 
 
 def test_tables_that_must_last_are_in_files(tmp_path: Path) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from itertools import chain, repeat
 
 import pyarrow as pa
 import pytest
 
+from heddle.flightsql.flight_data import ALIGNMENT_BYTES
 from heddle.flightsql.frames import (
     MESSAGE_BYTES_MAX,
     ROWS_MAX,
+    SLACK_BYTES_MAX,
     FrameError,
     empty_frame,
     encoder,
@@ -115,6 +118,38 @@ def test_a_body_that_is_shorter_than_its_header_says_takes_nothing_of_what_follo
     with pytest.raises(FrameError):
         next(batches)
     assert len(list(coming)) == 9
+
+
+@pytest.mark.parametrize("before", range(ALIGNMENT_BYTES))
+@pytest.mark.parametrize("rows", [1_000, 100_000])
+def test_a_batch_keeps_its_rows_and_not_the_message(rows: int, before: int) -> None:
+    """Wherever its body lies."""
+    sent = [*frames(pa.table({"x": list(range(rows))}))]
+    message = FlightData.FromString(sent[1])
+    message.app_metadata = bytes(2 * SLACK_BYTES_MAX + before)
+    sent[1] = message.SerializeToString()
+    references = sys.getrefcount(sent[1])
+    stream = read_put(iter(sent))
+    (batch,) = stream.batches
+    references -= sys.getrefcount(sent[1])
+    assert (references, stream.compact) == (0, True)
+    assert batch["x"].to_pylist() == list(range(rows))
+
+
+def test_a_batch_keeps_nothing_of_a_body_that_is_not_its_rows() -> None:
+    """Its header tells of a body that is larger than the columns."""
+    unused_bytes = 8 * SLACK_BYTES_MAX
+    schema, rows = map(FlightData.FromString, frames(pa.table({"x": [*range(1000), None]})))
+    size_bytes = len(rows.data_body)
+    assert rows.data_header.count(size_bytes.to_bytes(8, "little")) == 1
+    rows.data_header = rows.data_header.replace(
+        size_bytes.to_bytes(8, "little"), (size_bytes + unused_bytes).to_bytes(8, "little")
+    )
+    rows.data_body += bytes(unused_bytes)
+    before = pa.total_allocated_bytes()
+    (batch,) = read_put(iter([schema.SerializeToString(), rows.SerializeToString()])).batches
+    assert batch["x"].to_pylist() == [*range(1000), None]
+    assert pa.total_allocated_bytes() - before < SLACK_BYTES_MAX
 
 
 def test_an_empty_stream_is_refused() -> None:
