@@ -301,16 +301,24 @@ class Engine:
     ) -> Iterator[RecordBatch]:
         """The rows of a client's query, at least one batch, by a plan of `asked_plan`. Raises `ProgramError`
         when something that it needs cannot be had, `StageError` and `Cancelled`."""
-        recalled = self._setup.recalled(program, plan, {}, options)
-        memo = recalled.memo
-        known = memo.answer() if memo is not None else None
-        if known is not None:
-            from heddle.physical.answering import stream_known
+        from heddle.physical.answering import constant_of, stream_constant, stream_known
+        from heddle.physical.failures import StageFailed
 
-            yield from stream_known(known, plan, listener)
-            return
-        rows = self._computed(program, plan, options, listener, cancel, recalled)
-        yield from rows if memo is None else memo.keeping_answer(rows)
+        try:
+            shares = options.memory_bytes is None and options.engine == "auto"
+            if shares and (constant := constant_of(plan)) is not None:
+                yield from stream_constant(constant, self._answer_space)
+                return
+            recalled = self._setup.recalled(program, plan, {}, options)
+            memo = recalled.memo
+            known = memo.answer() if memo is not None else None
+            if known is not None:
+                yield from stream_known(known, plan, listener)
+                return
+            rows = self._computed(program, plan, options, listener, cancel, recalled)
+            yield from rows if memo is None else memo.keeping_answer(rows)
+        except StageFailed as failed:
+            raise failed.error from failed
 
     def _computed(
         self,
@@ -323,7 +331,6 @@ class Engine:
     ) -> Batches:
         """The rows of a query that were not found."""
         from heddle.physical.answering import is_single, stream_answer, stream_single
-        from heddle.physical.failures import StageFailed
         from heddle.std.sinks import NO_STREAMS
 
         space = self._answer_space if is_single(plan) and options.memory_bytes is None else None
@@ -332,13 +339,10 @@ class Engine:
             program, plan, {}, options, listener, cancel, NO_STREAMS, None, scratch, recalled
         )
         with setup as ready:
-            try:
-                if space is not None:
-                    yield from stream_single(ready.plan, ready.env, space)
-                else:
-                    yield from stream_answer(program, ready.plan, ready.env)
-            except StageFailed as failed:
-                raise failed.error from failed
+            if space is not None:
+                yield from stream_single(ready.plan, ready.env, space)
+            else:
+                yield from stream_answer(program, ready.plan, ready.env)
 
     @cached_property
     def _answer_space(self) -> AnswerSpace:
@@ -349,7 +353,8 @@ class Engine:
         with self._plugins_lock:
             folder = scratch_folder(f"{random.getrandbits(48):012x}", Path(tempfile.gettempdir()))
             scratch = self._shared_by_answers.enter_context(folder)
-            space = AnswerSpace(scratch, self._base, self._setup.memory(RunOptions()), self._setup.cores)
+            memory_bytes, cores = self._setup.memory(RunOptions()), self._setup.cores
+            space = AnswerSpace(scratch, self._base, memory_bytes, cores, self.masker.mask)
             self._shared_by_answers.callback(space.close)
             return space
 

@@ -73,6 +73,8 @@ class Admission:
     def limited(self, viewer: Viewer, settings: Settings) -> Settings:
         """The settings with the viewer's limits where they are stricter."""
         limits = self._limits_of(viewer)
+        if limits.timeout_s is limits.rows_max is limits.memory_bytes is None:
+            return settings
         return replace(
             settings,
             timeout_s=_stricter(settings.timeout_s, limits.timeout_s),
@@ -82,8 +84,11 @@ class Admission:
 
     def _enter(self, viewer: Viewer, cancelled: Callable[[], bool]) -> None:
         admission = self._settings.admission
-        waiting = _Waiting(viewer)
         with self._changed:
+            if not self._queues and self._has_room(viewer):
+                self._take_place(viewer.name)
+                return
+            waiting = _Waiting(viewer)
             if sum(map(len, self._queues.values())) >= admission.waiting and not self._has_room(viewer):
                 message = f"{admission.waiting} statements are waiting already; try again later"
                 raise QueryError("exhausted", message)
@@ -120,13 +125,16 @@ class Admission:
             if self._has_room(queue[0].viewer):
                 first = queue.popleft()
                 first.admitted = True
-                self._running[name] = self._running.get(name, 0) + 1
+                self._take_place(name)
                 passed = 0
             else:
                 passed += 1
             if queue:
                 self._queues[name] = queue
         self._changed.notify_all()
+
+    def _take_place(self, name: str) -> None:
+        self._running[name] = self._running.get(name, 0) + 1
 
     def _has_room(self, viewer: Viewer) -> bool:
         own = self._limits_of(viewer).concurrency

@@ -55,6 +55,7 @@ class Answer:
         self._rows_max = rows_max
         self._concealed = concealed
         self._lock = threading.Lock()
+        self._closed = False
         self._why: QueryError | None = None
         self._failed: QueryError | None = None
         self._watch: Watch | None = None
@@ -101,15 +102,16 @@ class Answer:
     def close(self) -> None:
         """Free all; more than once does no harm. Not while another thread iterates: that is `cancel`'s."""
         with self._lock:
-            held, self._held = self._held, ExitStack()
-            watch, self._watch = self._watch, None
+            if self._closed:
+                return
+            self._closed = True
         self._cancel.cancel()
         close = getattr(self._batches, "close", None)
         if close is not None and not self._batches.gi_running:  # type: ignore[attr-defined]
             close()
-        held.close()
-        if watch is not None:
-            watch.finish(self._failed)
+        self._held.close()
+        if self._watch is not None:
+            self._watch.finish(self._failed)
 
     def _ended(self, error: QueryError) -> QueryError:
         if self._concealed:

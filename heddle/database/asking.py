@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
@@ -24,6 +24,8 @@ from heddle.logical.asked import AskedQuery, AskedTable
 from heddle.logical.keys import is_anew
 
 if TYPE_CHECKING:
+    from datafusion import Expr, LogicalPlan
+
     from heddle.database.sources import Source
     from heddle.database.statements import ReadStatement
 
@@ -31,6 +33,8 @@ TYPED_MAX: Final = 1_000
 """Texts whose types are kept."""
 DIRECT_CHARS_MAX: Final = 2_000
 """A longer text is planned on a deep stack."""
+LITERAL_CHARS_MAX: Final = 1_000
+"""Rows of longer texts are not kept."""
 
 _PLACEHOLDER: Final = re.compile(
     r'Placeholder \{ id: "(?P<id>\$\w+)", field: (?:None|'
@@ -44,12 +48,14 @@ _NUMBERS: Final = ("Int", "UInt", "Float", "Decimal")
 @record(frozen=True, slots=True)
 class Typed:
     """What DataFusion says of a statement. `parameters` have a type where it can tell. It is `anew` when
-    something in it gives another value each time."""
+    something in it gives another value each time, and `literal` when it is one row of values that are written
+    in its text, as `SELECT 1` is."""
 
     schema: pa.Schema
     parameters: pa.Schema
     portable: bool
     anew: bool
+    literal: bool
 
 
 class StatementTyper:
@@ -84,7 +90,7 @@ class StatementTyper:
             raise QueryError("invalid", plain_message(str(failure), tables)) from failure
 
 
-def _typed(planner: TypePlanner, sql: str, parameters: Sequence[str], tables: Iterable[pa.Schema]) -> Typed:
+def _typed(planner: TypePlanner, sql: str, parameters: Sequence[str], tables: Collection[pa.Schema]) -> Typed:
     read, analysed, schema = planner.analysed(sql)
     told = _PLACEHOLDER.finditer(str(read)) if parameters else ()
     types = {found["id"]: arrow_type(found["type"] or "") for found in told}
@@ -100,7 +106,24 @@ def _typed(planner: TypePlanner, sql: str, parameters: Sequence[str], tables: It
         pa.schema([pa.field(name, types.get(name, pa.null())) for name in parameters]),
         portable=not implicit,
         anew=is_anew(read.display_indent()),
+        literal=not tables and len(sql) <= LITERAL_CHARS_MAX and _is_literal_row(read),
     )
+
+
+def _is_literal_row(plan: LogicalPlan) -> bool:
+    from datafusion.expr import EmptyRelation, Projection
+
+    node = plan.to_variant()
+    return (
+        isinstance(node, Projection)
+        and all(map(_is_literal, node.projections()))
+        and all(isinstance(below.to_variant(), EmptyRelation) for below in node.input())
+    )
+
+
+def _is_literal(expression: Expr) -> bool:
+    kind = expression.variant_name()
+    return kind == "Literal" or (kind == "Alias" and all(map(_is_literal, expression.rex_call_operands())))
 
 
 def _is_number(type_: pa.DataType) -> bool:

@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from heddle.frontend.typed import TypedProgram
     from heddle.logical.plan import LogicalPlan
     from heddle.physical.cancel import CancelToken
-    from heddle.physical.events import Event
+    from heddle.physical.events import Event, Listener
 
 PLANNED_MAX: Final = 1_000
 """Statements that are kept planned."""
@@ -43,13 +43,28 @@ EXPLAINED: Final = pa.schema([("plan_type", pa.string()), ("plan", pa.string())]
 @record(frozen=True, slots=True)
 class Planned:
     """A query whose parameters have values, ready to run. `program` is that of `owner`, under the values that
-    the query gives to it."""
+    the query gives to it. A `literal` one has the same rows each time, so these are kept beside it."""
 
     schema: pa.Schema
     owner: ProgramViews
     program: TypedProgram
     plan: LogicalPlan
     options: RunOptions
+    literal: bool
+    kept: list[pa.RecordBatch] = field(default_factory=list)
+
+    def batches(
+        self, options: RunOptions, listener: Listener, cancel: CancelToken
+    ) -> Iterator[pa.RecordBatch]:
+        """At least one. Raises as `Engine.answer`."""
+        if self.kept:
+            return iter(self.kept)
+        rows = self.owner.engine.answer(self.program, self.plan, options, listener, cancel)
+        return self._keeping(rows) if self.literal else rows
+
+    def _keeping(self, rows: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        self.kept[:] = list(rows)
+        yield from self.kept
 
 
 @record(frozen=True, slots=True)
@@ -146,7 +161,7 @@ class Planner:
             nulls = dict.fromkeys(read.parameters, "NULL")
             typed = self._typer.typed(read.sql(sqls, names, nulls), (), sources)
             parameters = pa.schema([pa.field(name, pa.null()) for name in read.parameters])
-            typed = Typed(typed.schema, parameters, typed.portable, typed.anew)
+            typed = replace(typed, parameters=parameters)
         given = bound_types([of for seen in asked.seen for of in seen.given])
         if not given:
             return typed
@@ -189,7 +204,7 @@ class Planner:
             raise self._shown(error, asked) from error
         query = asked_query(asked.read, sql, typed, tables)
         plan = owner.engine.asked_plan(program, query, options)
-        planned = Planned(typed.schema, owner, program, plan, options)
+        planned = Planned(typed.schema, owner, program, plan, options, typed.literal)
         if lasting:
             with self._lock:
                 self._planned[key] = planned
@@ -224,8 +239,7 @@ class Planner:
                 answer.tell(event)
 
             def batches(cancel: CancelToken) -> Iterator[pa.RecordBatch]:
-                engine = planned.owner.engine
-                return engine.answer(planned.program, planned.plan, options, tell, cancel)
+                return planned.batches(options, tell, cancel)
 
             answer = Answer(
                 uuid4().hex,

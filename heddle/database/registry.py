@@ -99,6 +99,7 @@ class RunningQuery:
             return
         self._duration_s = time.monotonic() - self._started
         self._error = _kind(error)
+        self.cancel = _is_over
         self._state = "finished" if error is None else "cancelled" if self._error == "cancelled" else "failed"
         self._done(self)
 
@@ -201,6 +202,10 @@ def _timed_out(timeout_s: float) -> QueryError:
         f"the query took longer than {timeout_s:g} s",
         help="ask for less, or raise the limit where you may",
     )
+
+
+def _is_over(_: QueryError) -> None:
+    """The end of a statement that has ended: what it ran with is let go."""
 
 
 def _kind(error: BaseException | None) -> QueryErrorKind | None:

@@ -16,7 +16,6 @@ from heddle.flightsql.calls import Caller
 from heddle.flightsql.columns import plain_columns
 from heddle.flightsql.commands import pack, parse, unpack
 from heddle.flightsql.executions import TICKET_S, Execution, Executions
-from heddle.flightsql.frames import schema_message
 from heddle.flightsql.metadata.answers import places
 from heddle.flightsql.metadata.sql_info import Offered
 from heddle.flightsql.options import changed, shown
@@ -124,8 +123,8 @@ class Actions:
         has_rows = not statement.is_update
         return sql.ActionCreatePreparedStatementResult(
             prepared_statement_handle=prepared.handle,
-            dataset_schema=schema_message(plain_columns(statement.schema).schema) if has_rows else b"",
-            parameter_schema=schema_message(plain_columns(statement.parameters).schema),
+            dataset_schema=plain_columns(statement.schema).message if has_rows else b"",
+            parameter_schema=plain_columns(statement.parameters).message,
             is_update=statement.is_update,
         )
 

@@ -6,14 +6,22 @@ JDBC's driver reads no views, no half floats and no dictionaries, others know no
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.ipc
 
 from heddle.core.record import record
 from heddle.database.model import REMARKS, TableInfo
+from heddle.flightsql.frames import schema_frame, schema_message
 from heddle.flightsql.sql_types import sql_type
+
+KEPT_MAX: Final = 256
+"""Schemas of answers that are kept with what goes out for them."""
+KEPT_BYTES_MAX: Final = 16 << 10
+"""A larger schema is not kept."""
 
 PREFIX: Final = b"ARROW:FLIGHT:SQL:"
 UTC_NAMES: Final = frozenset(
@@ -31,11 +39,14 @@ _PLAIN: Final[dict[pa.DataType, pa.DataType]] = {
 
 @record(frozen=True, slots=True)
 class Columns:
-    """What goes out for `given`. `schema` has the metadata of Flight SQL; columns of `cast` are converted."""
+    """What goes out for `given`. `schema` has the metadata of Flight SQL; columns of `cast` are converted.
+    `message` is the schema as `FlightInfo` has it, `frame` as it begins a stream."""
 
     given: pa.Schema
     schema: pa.Schema
     cast: tuple[int, ...]
+    message: bytes
+    frame: bytes
 
     def convert(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         if not self.cast:
@@ -48,16 +59,28 @@ class Columns:
 
 def plain_columns(schema: pa.Schema) -> Columns:
     """For the answer of a statement."""
-    fields = [_field(field, {}) for field in schema]
-    cast = tuple(i for i, field in enumerate(fields) if field.type != schema.field(i).type)
-    return Columns(schema, pa.schema(fields), cast)
+    said = schema_message(schema)
+    return _known_columns(said) if len(said) <= KEPT_BYTES_MAX else _columns(schema)
 
 
-def fitted_columns(given: pa.Schema, schema: pa.Schema) -> Columns:
-    """For another answer of a statement whose first one went out as `schema`: values of parameters may change
-    the types."""
-    cast = tuple(i for i, field in enumerate(given) if field.type != schema.field(i).type)
-    return Columns(given, schema, cast)
+@lru_cache(KEPT_MAX)
+def _known_columns(said: bytes) -> Columns:
+    return _columns(pa.ipc.read_schema(pa.py_buffer(said)))
+
+
+def _columns(given: pa.Schema) -> Columns:
+    schema = pa.schema([_field(field, {}) for field in given])
+    return Columns(given, schema, _differing(given, schema), schema_message(schema), schema_frame(schema))
+
+
+def fitted_columns(given: pa.Schema, first: Columns) -> Columns:
+    """For another answer of a statement whose first one went out as `first` says: values of parameters may
+    change the types."""
+    return Columns(given, first.schema, _differing(given, first.schema), first.message, first.frame)
+
+
+def _differing(given: pa.Schema, schema: pa.Schema) -> tuple[int, ...]:
+    return tuple(i for i, field in enumerate(given) if field.type != schema.field(i).type)
 
 
 def table_columns(table: TableInfo) -> pa.Schema:

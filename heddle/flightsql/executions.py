@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
@@ -29,8 +30,6 @@ RUNNING_MAX: Final = 256
 """How many answers are read at a time; further ones wait."""
 KEPT_BYTES_MAX: Final = 256 << 20
 """Of answers that are there as a whole; those that were used longest ago are forgotten first."""
-STARTED_BETWEEN: Final = 64
-"""After so many statements it is looked whether that is too much."""
 HANDLE_BYTES: Final = 16
 
 T = TypeVar("T")
@@ -38,8 +37,9 @@ T = TypeVar("T")
 
 @record(slots=True, eq=False)
 class Execution:
-    """`restart` makes another result of the same statement; None for what must run once. `endpoints` are the
-    streams that share its rows. `session` is the connection that asked for it."""
+    """`restart` makes another result of the same statement; None for what must run once, and for an answer
+    that is there as a whole, which has `kept_bytes` then. `endpoints` are the streams that share its rows,
+    `repeatable` says whether these can be had again. `session` is the connection that asked for it."""
 
     handle: bytes
     owner: str
@@ -48,19 +48,23 @@ class Execution:
     restart: Callable[[], Result] | None
     endpoints: int
     is_update: bool
+    repeatable: bool
     used_s: float
     taken: frozenset[int] = frozenset()
     reading: int = 0
+    kept_bytes: int = 0
 
 
 class Executions:
     """Thread-safe. `clock` gives seconds."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], *, kept_bytes_max: int = KEPT_BYTES_MAX) -> None:
         self._clock = clock
+        self._kept_bytes_max = kept_bytes_max
         self._lock = threading.Lock()
-        self._by_handle: dict[bytes, Execution] = {}
-        self._started = 0
+        self._by_handle: OrderedDict[bytes, Execution] = OrderedDict()
+        """In the order in which they were used last."""
+        self._kept_bytes = 0
         self._pool = ThreadPoolExecutor(RUNNING_MAX, thread_name_prefix="flightsql-answer")
 
     def start(
@@ -79,22 +83,45 @@ class Executions:
         result = make()
         handle = secrets.token_bytes(HANDLE_BYTES)
         endpoints = 1 if is_update else endpoints
-        restart = None if once or is_update or endpoints > 1 else make
+        repeatable = not (once or is_update or endpoints > 1)
         execution = Execution(
-            handle, viewer.name, session, result, restart, endpoints, is_update, self._clock()
+            handle,
+            viewer.name,
+            session,
+            result,
+            make if repeatable else None,
+            endpoints,
+            is_update,
+            repeatable,
+            self._clock(),
         )
         with self._lock:
             while len(self._by_handle) >= EXECUTIONS_MAX:
                 self._forget(self._oldest())
             self._by_handle[handle] = execution
-            self._started += 1
-            if self._started % STARTED_BETWEEN == 0:
-                self._forget_too_much()
         if at_once:
-            result.produce()
+            self._run(execution)
         else:
-            self._pool.submit(result.produce)
+            self._pool.submit(self._run, execution)
         return execution
+
+    def _run(self, execution: Execution) -> None:
+        result = execution.result
+        result.produce()
+        with self._lock:
+            if result.is_small and execution.handle in self._by_handle:
+                # What it was made with would take many times the memory of its rows.
+                execution.restart = None
+                execution.kept_bytes = result.size_bytes
+                self._kept_bytes += execution.kept_bytes
+                self._forget_too_much()
+
+    def divided(self, execution: Execution) -> int:
+        """Into how many endpoints, as their tickets are made: an answer that is there as a whole is one."""
+        with self._lock:
+            if execution.result.is_small:
+                execution.endpoints = 1
+            return execution.endpoints
 
     def find(self, handle: bytes, viewer: Viewer) -> Execution:
         """Raises `QueryError` when it has expired or is another's, which look the same."""
@@ -102,7 +129,7 @@ class Executions:
             execution = self._by_handle.get(handle)
             if execution is None or (execution.owner != viewer.name and not viewer.admin):
                 raise _gone()
-            execution.used_s = self._clock()
+            self._use(execution)
             return execution
 
     def read(
@@ -121,7 +148,7 @@ class Executions:
         shared = execution.endpoints > 1
         result = execution.result
         try:
-            if again and not result.is_small:
+            if again and (shared or not result.is_small):
                 if execution.restart is None:
                     raise QueryError("failed", "the stream was read before", help="run the statement again")
                 result = execution.restart()
@@ -136,12 +163,12 @@ class Executions:
         finally:
             with self._lock:
                 execution.reading -= 1
-                execution.used_s = self._clock()
+                self._use(execution)
 
     def cancel(self, execution: Execution) -> bool:
         """Whether it was still running or unread. Its ticket is worth nothing afterwards."""
         with self._lock:
-            known = self._by_handle.pop(execution.handle, None) is not None
+            known = self._drop(execution)
         execution.result.cancel()
         return known
 
@@ -169,7 +196,7 @@ class Executions:
             )
 
     def evict(self) -> None:
-        """Forget what has expired, what stalls, and what is too much."""
+        """Forget what has expired, and what stalls."""
         now_s = self._clock()
         with self._lock:
             for execution in list(self._by_handle.values()):
@@ -182,7 +209,6 @@ class Executions:
                 elif execution.restart and result.is_stalled and now_s - execution.used_s > UNREAD_S:
                     result.cancel()
                     execution.taken = frozenset({0})
-            self._forget_too_much()
 
     def close(self) -> None:
         """Ends all, and waits for them, but not for ever: not everything in an engine can be cancelled."""
@@ -196,23 +222,38 @@ class Executions:
             pause.wait(0.01)
 
     def _forget_too_much(self) -> None:
-        kept = [e for e in self._by_handle.values() if e.result.is_small]
-        too_much = sum(e.result.size_bytes for e in kept) - KEPT_BYTES_MAX
-        for execution in sorted(kept, key=lambda e: e.used_s):
+        too_much = self._kept_bytes - self._kept_bytes_max
+        forgotten: list[Execution] = []
+        for execution in self._by_handle.values() if too_much > 0 else ():
+            if execution.kept_bytes:
+                forgotten.append(execution)
+                too_much -= execution.kept_bytes
             if too_much <= 0:
                 break
-            too_much -= execution.result.size_bytes
+        for execution in forgotten:
             self._forget(execution)
 
     def _oldest(self) -> Execution:
-        idle = [e for e in self._by_handle.values() if not e.reading]
-        if not idle:
+        oldest = next((e for e in self._by_handle.values() if not e.reading), None)
+        if oldest is None:
             raise QueryError("exhausted", "the server holds too many answers", help="try again later")
-        return min(idle, key=lambda e: e.used_s)
+        return oldest
+
+    def _use(self, execution: Execution) -> None:
+        execution.used_s = self._clock()
+        if execution.handle in self._by_handle:
+            self._by_handle.move_to_end(execution.handle)
 
     def _forget(self, execution: Execution) -> None:
-        self._by_handle.pop(execution.handle, None)
+        self._drop(execution)
         execution.result.cancel()
+
+    def _drop(self, execution: Execution) -> bool:
+        """Whether it was there."""
+        if self._by_handle.pop(execution.handle, None) is None:
+            return False
+        self._kept_bytes -= execution.kept_bytes
+        return True
 
 
 def _gone() -> QueryError:

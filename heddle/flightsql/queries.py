@@ -8,17 +8,16 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
-import pyarrow as pa
 from google.protobuf.message import Message
 
 from heddle.core.record import record
 from heddle.database.errors import QueryError
+from heddle.database.model import Viewer
 from heddle.flightsql import substrait
 from heddle.flightsql.calls import Caller
 from heddle.flightsql.columns import plain_columns
 from heddle.flightsql.commands import pack
 from heddle.flightsql.executions import HANDLE_BYTES, TICKET_S, Execution, Executions
-from heddle.flightsql.frames import schema_message
 from heddle.flightsql.metadata.sql_info import Offered
 from heddle.flightsql.prepared import PreparedStatements
 from heddle.flightsql.results import Result
@@ -113,7 +112,8 @@ class Queries:
         """It belongs to the caller. Raises `QueryError`."""
         depends = len(plan.statement.parameters) > 0
         columns = None if depends else plain_columns(plan.statement.schema)
-        viewer = caller.viewer
+        # The caller is not held: it leads to the request, which an answer outlives.
+        viewer, peer, encoding, request = caller.viewer, caller.peer, caller.encoding, caller.trace
 
         def answers() -> Iterator[Answer]:
             for values in plan.sets:
@@ -124,14 +124,13 @@ class Queries:
 
         def make() -> Result:
             began_s = time.monotonic()
-            encoding = caller.encoding
 
             def ended(result: Result) -> None:
-                self._ended(caller, plan.statement, result, time.monotonic() - began_s)
+                self._ended(viewer, peer, plan.statement, result, time.monotonic() - began_s)
 
-            if caller.trace is None:
+            if request is None:
                 return Result(answers, columns, encoding, admitted, ended)
-            trace = caller.trace.execution(plan.statement)
+            trace = request.execution(plan.statement)
             return Result(
                 trace.answers(answers), columns, encoding, trace.admitted(admitted), trace.ended(ended)
             )
@@ -146,11 +145,11 @@ class Queries:
             at_once=plan.statement.is_constant and len(plan.sets) == 1,
         )
 
-    def _ended(self, caller: Caller, statement: Statement, result: Result, took_s: float) -> None:
+    def _ended(self, viewer: Viewer, peer: str, statement: Statement, result: Result, took_s: float) -> None:
         event = AuditEvent(
             "update" if statement.is_update else "query",
-            caller.viewer.name,
-            caller.peer,
+            viewer.name,
+            peer,
             statement.text,
             result.query_id,
             result.error.kind if result.error is not None else "ok",
@@ -194,7 +193,7 @@ class Queries:
             raise
         finally:
             waiting = False
-        return _info(descriptor, execution)
+        return self._info(descriptor, execution)
 
     def poll(self, caller: Caller, descriptor: flight.FlightDescriptor, command: Message) -> flight.PollInfo:
         """Starts a statement, or looks how far one is that was started so."""
@@ -213,7 +212,7 @@ class Queries:
         finally:
             waiting = False
         expires = int(time.time() + TICKET_S)
-        info = _info(descriptor, execution)
+        info = self._info(descriptor, execution)
         if ready:
             poll = flight.PollInfo(info=info, progress=1.0)
         else:
@@ -243,9 +242,29 @@ class Queries:
             caller.trace.reads(execution.result)
         return self._executions.read(execution, number, caller.on_gone, read)
 
-    def schema(self, caller: Caller, command: Message) -> pa.Schema:
-        """Of the rows that a statement would give."""
-        return plain_columns(self.plan(caller, command).statement.schema).schema
+    def schema(self, caller: Caller, command: Message) -> bytes:
+        """The message of the rows' schema that a statement would give."""
+        return plain_columns(self.plan(caller, command).statement.schema).message
+
+    def _info(self, descriptor: flight.FlightDescriptor, execution: Execution) -> flight.FlightInfo:
+        result = execution.result
+        whole = result.is_small
+        endpoints = self._executions.divided(execution)
+        rows = result.rows_updated if execution.is_update else result.rows
+        info = flight.FlightInfo(
+            schema=result.columns.message if result.columns is not None else b"",
+            flight_descriptor=descriptor,
+            total_records=rows if whole else NOT_KNOWN,
+            total_bytes=result.size_bytes if whole else NOT_KNOWN,
+            ordered=endpoints == 1,
+        )
+        for number in range(endpoints):
+            handle = execution.handle + (bytes((number,)) if number else b"")
+            endpoint = info.endpoint.add()
+            endpoint.ticket.ticket = pack(sql.TicketStatementQuery(statement_handle=handle))
+            if execution.repeatable:
+                endpoint.expiration_time.FromSeconds(int(time.time() + TICKET_S))
+        return info
 
     def _stop(self, execution: Execution) -> None:
         if not execution.result.finished:
@@ -254,27 +273,6 @@ class Queries:
 
 def read_only() -> QueryError:
     return QueryError("denied", "this server is read-only", help="it was started with --read-only")
-
-
-def _info(descriptor: flight.FlightDescriptor, execution: Execution) -> flight.FlightInfo:
-    result = execution.result
-    whole = result.is_small
-    endpoints = 1 if whole else execution.endpoints
-    rows = result.rows_updated if execution.is_update else result.rows
-    info = flight.FlightInfo(
-        schema=schema_message(result.columns.schema) if result.columns is not None else b"",
-        flight_descriptor=descriptor,
-        total_records=rows if whole else NOT_KNOWN,
-        total_bytes=result.size_bytes if whole else NOT_KNOWN,
-        ordered=endpoints == 1,
-    )
-    for number in range(endpoints):
-        handle = execution.handle + (bytes((number,)) if number else b"")
-        endpoint = info.endpoint.add()
-        endpoint.ticket.ticket = pack(sql.TicketStatementQuery(statement_handle=handle))
-        if execution.restart is not None:
-            endpoint.expiration_time.FromSeconds(int(time.time() + TICKET_S))
-    return info
 
 
 def transaction_of(

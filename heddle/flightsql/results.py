@@ -31,7 +31,6 @@ from heddle.flightsql.frames import (
     parts,
     piece_bytes,
     plain_frame,
-    schema_frame,
 )
 
 if TYPE_CHECKING:
@@ -81,7 +80,7 @@ class Result:
         self._ended = ended
         self._encoding = encoding
         self._columns = columns
-        self._changed = threading.Condition()
+        self._changed = threading.Condition(threading.Lock())
         self._pieces: deque[Piece] = deque()
         self._kept: list[Piece] | None = []
         self._buffered = 0
@@ -136,7 +135,7 @@ class Result:
             columns = self._columns
         if answer.schema.equals(columns.given):
             return columns
-        return fitted_columns(answer.schema, columns.schema)
+        return fitted_columns(answer.schema, columns)
 
     def _read(self, answer: Answer) -> None:
         columns = self._columns_of(answer)
@@ -204,7 +203,8 @@ class Result:
         return waiting_s is not None and time.monotonic() - waiting_s > STARVING_S
 
     def _end(self, error: QueryError | None) -> None:
-        """Who is told of the end hears of it before the client does."""
+        """Who is told of the end hears of it before the client does. What the answer was made with is let go:
+        it may be kept for long."""
         with self._changed:
             if self._cancelled and error is None:
                 error = _cancelled()
@@ -215,6 +215,7 @@ class Result:
         try:
             self._ended(self)
         finally:
+            del self._answers, self._admitted, self._ended, self._place
             with self._changed:
                 self._finished = True
                 self._changed.notify_all()
@@ -245,8 +246,8 @@ class Result:
 
     @property
     def is_stalled(self) -> bool:
-        """Whether frames wait for a reader."""
-        return self._buffered > 0 and not self._cancelled
+        """Whether it goes on only when a reader takes what there is."""
+        return self._buffered > 0 and not self._cancelled and not self.is_small
 
     def wait(self, timeout_s: float | None) -> bool:
         """Until it has finished or its first megabyte is there; false when that takes longer. Raises what the
@@ -287,11 +288,11 @@ class Result:
     def frames(self, shared: bool = False) -> Iterator[bytes]:
         """The schema's frame, then those of the rows. `shared`: each frame goes to one reader only. Raises
         what the execution raised."""
-        schema = self.wait_columns().schema
-        yield schema_frame(schema)
+        columns = self.wait_columns()
+        yield columns.frame
         for piece in self._read_pieces(shared):
             if isinstance(piece, bytes):
-                yield piece or empty_frame(schema)
+                yield piece or empty_frame(columns.schema)
             else:
                 yield plain_frame(piece)
 

@@ -142,7 +142,7 @@ class Service:
         command = self._command(descriptor)
         if isinstance(command, METADATA):
             return schema_message(schema_of(command))
-        return schema_message(self._queries.schema(caller, command))
+        return self._queries.schema(caller, command)
 
     def frames(self, caller: Caller, ticket: bytes) -> Iterator[bytes]:
         command = unpack(ticket)

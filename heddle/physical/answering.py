@@ -1,11 +1,12 @@
 """A client's query, run: its rows while they come. Nothing is written, and no handler runs.
 
-A plan that is one fragment over files is streamed by itself, in contexts that such queries share; any other
-runs as the tasks of a run do.
+A plan that is one fragment over files is streamed by itself, in contexts that such queries share; one that
+reads nothing is not even a run. Any other runs as the tasks of a run do.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -15,10 +16,13 @@ from heddle.frontend.typed import TypedProgram
 from heddle.logical.plan import Fragment, LogicalPlan, Scan, Values, label_of
 from heddle.physical.batches import Batches, at_least_one
 from heddle.physical.channel import JOIN_WAIT_S, Channel, ChannelClosed
+from heddle.physical.engine_errors import EngineError, stage_error
 from heddle.physical.engines import DATAFUSION_SHARE, Engines
 from heddle.physical.environment import RunEnvironment
 from heddle.physical.events import Listener, StageTaken
 from heddle.physical.executor import FRAMES_SHARE
+from heddle.physical.failures import StageFailed
+from heddle.physical.fragments import constant_rows, is_constant
 from heddle.physical.frames import Frame, FrameStore
 from heddle.physical.inputs import read_leaf
 from heddle.physical.plan_run import PlanRun
@@ -32,8 +36,14 @@ class AnswerSpace:
     """What single fragments of queries share: a folder to spill to, threads, and DataFusion's contexts with
     the memory of all of them together."""
 
-    def __init__(self, scratch: Path, base: Path, memory_bytes: int, cores: int) -> None:
+    def __init__(
+        self, scratch: Path, base: Path, memory_bytes: int, cores: int, masked: Callable[[str], str]
+    ) -> None:
+        """`masked` gives a text without secrets."""
         self.scratch = scratch
+        self.base = base
+        self.memory_bytes = memory_bytes
+        self.masked = masked
         pool_bytes = int(memory_bytes * DATAFUSION_SHARE)
         self._threads = DeepThreads("heddle-partition")
         self.session = Session(
@@ -50,6 +60,20 @@ def is_single(plan: LogicalPlan) -> bool:
     return isinstance(op, Fragment) and all(
         isinstance(plan.ops[i], Scan | Values) for i in op.inputs.values()
     )
+
+
+def constant_of(plan: LogicalPlan) -> Fragment | None:
+    """The fragment of a plan that has no other, reads nothing, and leaves no choice of an engine."""
+    op = plan.ops[plan.roots[0]]
+    return op if isinstance(op, Fragment) and not op.reduces and is_constant(op) else None
+
+
+def stream_constant(fragment: Fragment, space: AnswerSpace) -> Batches:
+    """Batches of a constant fragment, at least one. Raises `StageFailed`."""
+    try:
+        yield from constant_rows(fragment, space.session)
+    except EngineError as error:
+        raise StageFailed(fragment, stage_error(error, fragment, (), space)) from error
 
 
 def stream_known(answer: Frame, plan: LogicalPlan, listener: Listener) -> Batches:

@@ -12,17 +12,17 @@ class CancelToken:
     """Set once, from any thread. Waiters register a wake-up instead of polling."""
 
     def __init__(self) -> None:
-        self._event = threading.Event()
+        self._cancelled = False
         self._lock = threading.Lock()
         self._wakers: dict[int, Callable[[], None]] = {}
         self._next = 0
 
     @property
     def cancelled(self) -> bool:
-        return self._event.is_set()
+        return self._cancelled
 
     def cancel(self) -> None:
-        self._event.set()
+        self._cancelled = True
         with self._lock:
             wakers = list(self._wakers.values())
         for wake in wakers:
@@ -30,7 +30,12 @@ class CancelToken:
 
     def wait(self, timeout_s: float) -> bool:
         """Sleep until the token is cancelled or the time is over; tells whether it was cancelled."""
-        return self._event.wait(timeout_s)
+        cancelled = threading.Event()
+        forget = self.on_cancel(cancelled.set)
+        try:
+            return cancelled.wait(timeout_s)
+        finally:
+            forget()
 
     def on_cancel(self, wake: Callable[[], None]) -> Callable[[], None]:
         """Call `wake` when cancelled; the returned function takes that back."""

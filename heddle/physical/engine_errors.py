@@ -9,13 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from pathlib import Path
+from typing import Final, Protocol
 
 from heddle.diagnostics import did_you_mean
 from heddle.errors import HeddleError, StageError
 from heddle.logical.plan import Fragment
 from heddle.physical.channel import ChannelClosed
-from heddle.physical.environment import RunEnvironment
 from heddle.physical.failures import StageFailed
 from heddle.physical.inputs import FileBinding
 
@@ -26,6 +26,18 @@ _EXHAUSTED: Final = f"{_NO_MEMORY}|{_NO_DISK}"
 
 class EngineError(Exception):
     """A failure inside an engine; the message is its own text."""
+
+
+class Surroundings(Protocol):
+    """What a failure is told with, such as a `RunEnvironment`."""
+
+    @property
+    def memory_bytes(self) -> int: ...
+
+    @property
+    def base(self) -> Path: ...
+
+    def masked(self, text: str) -> str: ...
 
 
 @contextmanager
@@ -44,7 +56,7 @@ def is_exhausted(error: EngineError) -> bool:
 
 
 def stage_error(
-    error: EngineError, fragment: Fragment, files: Iterable[FileBinding], env: RunEnvironment
+    error: EngineError, fragment: Fragment, files: Iterable[FileBinding], env: Surroundings
 ) -> StageError:
     """The failure of a fragment that reads `files`."""
     text = str(error)

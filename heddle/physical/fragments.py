@@ -57,12 +57,8 @@ def stream_on_datafusion(
                 first = next(source)
                 bindings[relation] = StreamBinding(first.schema, leaf)
                 threads.append(feed(first, source, leaf))
-        if not inputs and not re.search(_READS, fragment_sql(fragment)):
-            # Nothing is read, so nothing is waited for: a thread would cost more than the row.
-            with engine_errors():
-                given, rows = session.collected(fragment)
-            schema = given_schema(given, fragment.row)
-            yield from at_least_one((as_plain(batch, schema) for batch in rows), schema)
+        if is_constant(fragment):
+            yield from constant_rows(fragment, session)
             return
         with engine_errors():
             planned = session.plan(fragment, bindings)
@@ -101,6 +97,19 @@ def stream_on_datafusion(
             thread.join(JOIN_WAIT_S)
         if planned is not None and work is not None:
             _count(planned.plan, work)
+
+
+def is_constant(fragment: Fragment) -> bool:
+    """Whether it reads nothing, so that nothing is waited for: a thread would cost more than its row."""
+    return not fragment.inputs and re.search(_READS, fragment_sql(fragment)) is None
+
+
+def constant_rows(fragment: Fragment, session: Session) -> Batches:
+    """The rows of a constant fragment, at least one batch. Raises `EngineError`."""
+    with engine_errors():
+        given, rows = session.collected(fragment)
+    schema = given_schema(given, fragment.row)
+    return at_least_one((as_plain(batch, schema) for batch in rows), schema)
 
 
 def _count(plan: ExecutionPlan, work: Work) -> None:

@@ -66,7 +66,7 @@ def test_what_is_plain_stays_where_it_is() -> None:
 
 def test_a_later_answer_takes_the_types_of_the_first() -> None:
     first = plain_columns(pa.schema([("x", pa.float64())]))
-    columns = fitted_columns(pa.schema([("x", pa.int64())]), first.schema)
+    columns = fitted_columns(pa.schema([("x", pa.int64())]), first)
     found = columns.convert(pa.record_batch([pa.array([7])], names=["x"]))
     assert found["x"].to_pylist() == [7.0]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from threading import Thread
@@ -220,9 +221,9 @@ def test_a_cancelled_answer_holds_no_rows(database: Database) -> None:
     assert result.error.__traceback__ is None
 
 
-def started(executions: Executions, make: Callable[[], Result]) -> Execution:
+def started(executions: Executions, make: Callable[[], Result], *, at_once: bool = False) -> Execution:
     ada = Viewer("ada")
-    return executions.start(ada, "session", make, is_update=False, once=False, endpoints=1, at_once=False)
+    return executions.start(ada, "session", make, is_update=False, once=False, endpoints=1, at_once=at_once)
 
 
 def test_tickets_expire(database: Database) -> None:
@@ -252,6 +253,54 @@ def test_a_stream_that_nobody_reads_is_stopped_and_begins_anew(database: Databas
     assert len(schema) < 2_000 < len(rows)
     frames.close()
     until(lambda: executions.under_way == 0, "it runs without a reader")
+    executions.close()
+
+
+def test_a_small_answer_stays_as_it_is(database: Database) -> None:
+    """Also when nobody has asked for it for some time: it does not run again."""
+    clock = Clock()
+    executions = Executions(clock)
+    execution = started(executions, lambda: result_of(database, "SELECT random() AS x"), at_once=True)
+    before = list(executions.read(execution, 0, bool, Result.frames))
+    clock.now_s = TICKET_S - 1
+    executions.evict()
+    assert list(executions.read(execution, 0, bool, Result.frames)) == before
+    executions.close()
+
+
+def test_a_small_answer_holds_its_rows_and_no_more(database: Database) -> None:
+    """Not what it was made with, which leads to the request that asked for it."""
+
+    def begun() -> tuple[Execution, weakref.ref[object]]:
+        def make() -> Result:
+            return result_of(database, "SELECT 1 AS one")
+
+        return started(executions, make, at_once=True), weakref.ref(make)
+
+    executions = Executions(Clock())
+    execution, made_with = begun()
+    assert execution.result.rows == 1
+    assert made_with() is None
+    executions.close()
+
+
+def test_small_answers_are_forgotten_when_they_are_too_much(database: Database) -> None:
+    """Those that were used longest ago."""
+    one = result_of(database, "SELECT 1 AS one")
+    one.produce()
+    executions = Executions(Clock(), kept_bytes_max=3 * one.size_bytes)
+
+    def another() -> Execution:
+        return started(executions, lambda: result_of(database, "SELECT 1 AS one"), at_once=True)
+
+    ada = Viewer("ada")
+    first, second, third = another(), another(), another()
+    assert executions.find(first.handle, ada) is first
+    executions.cancel(third)
+    more = another(), another()
+    assert kind_of(lambda: executions.find(second.handle, ada)) == "not_found"
+    for kept in (first, *more):
+        assert executions.find(kept.handle, ada) is kept
     executions.close()
 
 
