@@ -66,6 +66,11 @@ class Admission:
                     del self._running[viewer.name]
                 self._admit_waiting()
 
+    def is_free(self, viewer: Viewer) -> bool:
+        """Whether a statement of the viewer's would not have to wait."""
+        with self._changed:
+            return not self._queues and self._has_room(viewer)
+
     def load(self) -> Load:
         with self._changed:
             return Load(sum(self._running.values()), sum(map(len, self._queues.values())))

@@ -135,6 +135,7 @@ class Queries:
                 trace.answers(answers), columns, encoding, trace.admitted(admitted), trace.ended(ended)
             )
 
+        quick = plan.statement.is_constant and len(plan.sets) == 1
         return self._executions.start(
             viewer,
             caller.connection.id,
@@ -142,7 +143,7 @@ class Queries:
             is_update=plan.statement.is_update,
             once=plan.transaction is not None,
             endpoints=caller.options.endpoints,
-            at_once=plan.statement.is_constant and len(plan.sets) == 1,
+            at_once=quick and self._security.admission.is_free(viewer),
         )
 
     def _ended(self, viewer: Viewer, peer: str, statement: Statement, result: Result, took_s: float) -> None:

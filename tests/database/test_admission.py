@@ -90,6 +90,7 @@ def test_viewers_take_turns() -> None:
 def test_one_viewers_limit_holds_nobody_else_up() -> None:
     of = admission(running=3, wait_s=0.05, users={"ada": UserSettings("ada", limits=Limits(concurrency=1))})
     with of.admit(ADA):
+        assert (of.is_free(ADA), of.is_free(BOB)) == (False, True)
         error = refused(of, ADA)
         assert error.kind == "exhausted"
         assert error.message == "the statement waited for 0.05 s to begin: ada may run 1 at a time"

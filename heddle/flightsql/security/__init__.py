@@ -62,6 +62,10 @@ class Admission(Protocol):
         `cancelled()` is true. Raises `QueryError` of the kind exhausted or cancelled."""
         ...
 
+    def is_free(self, viewer: Viewer) -> bool:
+        """Whether a statement of the viewer's would not have to wait."""
+        ...
+
     def limited(self, viewer: Viewer, settings: Settings) -> Settings:
         """The settings with the viewer's limits, where they are stricter."""
         ...
@@ -105,6 +109,9 @@ class LocalOnly:
 class Unlimited:
     def admit(self, viewer: Viewer, cancelled: Callable[[], bool]) -> AbstractContextManager[None]:
         return nullcontext()
+
+    def is_free(self, viewer: Viewer) -> bool:
+        return True
 
     def limited(self, viewer: Viewer, settings: Settings) -> Settings:
         return settings

@@ -199,6 +199,11 @@ def test_more_statements_than_may_run(server: Guarded) -> None:
     first.start()
     try:
         id = running(server, "robot")
+        with Raw(server.uri, [("authorization", f"Bearer {TOKEN}")]) as raw:
+            info = raw.info(sql.CommandStatementQuery(query="SELECT 1 AS x"))
+            assert info.total_records == -1, "a client hears that its statement waits"
+            with pytest.raises(grpc.RpcError, match="robot may run 1 at a time"):
+                raw.get(info.endpoint[0].ticket)
         assert "robot may run 1 at a time" in refusal(server.uri, "SELECT 1 AS x", **robot)
         assert asked(server.uri, "SELECT 1 AS x", "ada") == [(1,)]
         assert "there is no query" in refusal(server.uri, f"KILL '{id}'", "ada")
