@@ -194,10 +194,9 @@ def _watched(cursor: Any, context: StepContext) -> Iterator[None]:
 
     def watch() -> None:
         while not ended.wait(CANCEL_POLL_S):
-            if context.cancelled:
+            if context.cancelled:  # more than once: it may come before the statement does
                 with suppress(Exception):  # it may have ended, or its driver knows no such thing
                     cancel()
-                return
 
     thread = threading.Thread(target=watch, name="heddle-database-watch", daemon=True)
     thread.start()

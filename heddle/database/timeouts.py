@@ -61,7 +61,7 @@ class Timeouts:
                     return
                 now = time.monotonic()
                 over = [key for key, due in self._due.items() if due.at <= now]
-                acts = [self._due.pop(key).act for key in over]
+                acts = [due.act for due in sorted(map(self._due.pop, over), key=lambda due: due.at)]
                 if not acts:
                     self._wakes_at = min((due.at for due in self._due.values()), default=math.inf)
                     self._changed.wait(None if self._wakes_at == math.inf else self._wakes_at - now)
