@@ -1,11 +1,11 @@
 """Settings that hold for all tests: no colours, a fixed width, no programs kept on disk, Hypothesis without
-a clock, the services."""
+a clock and with the same examples each time, the services."""
 
 from __future__ import annotations
 
 import os
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["tests.services.fixtures"]
 
@@ -14,6 +14,7 @@ os.environ["COLUMNS"] = "100"
 os.environ["HEDDLE_PROGRAM_CACHE"] = "off"
 
 # Two cores are shared by the workers, so an example may be slow without being wrong.
-settings.register_profile("heddle", deadline=None)
-settings.register_profile("nightly", deadline=None, max_examples=10_000)
+SLOW = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("heddle", derandomize=True, **SLOW)
+settings.register_profile("nightly", derandomize=False, max_examples=10_000, **SLOW)
 settings.load_profile("heddle")

@@ -33,6 +33,7 @@ HEDDLE = str(Path(sys.executable).with_name("heddle"))
 TRANSACTIONS = 100_000
 SUSPECTS = 60
 PATIENCE_S = 180.0
+pytestmark = pytest.mark.timeout(4 * PATIENCE_S)
 # The step of the acceptance program fails for what its filter never lets through, so its copy here also
 # fails for one amount that passes.
 UNLUCKY = 66_666.0

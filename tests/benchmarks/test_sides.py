@@ -63,7 +63,7 @@ def test_a_wrong_row_ends_the_benchmark() -> None:
 
 def test_the_memory_of_children_counts() -> None:
     size_mb = 150
-    held = f"held = b'1' * {size_mb * 1_000_000}; import time; time.sleep(0.2)"
+    held = f"held = b'1' * {size_mb * 1_000_000}; import time; time.sleep(2)"
     below = f'import subprocess, sys; {held}; subprocess.run([sys.executable, \'-c\', """{held}"""])'
     alone = processes.run([sys.executable, "-c", held], 30)
     both = processes.run([sys.executable, "-c", below], 30)

@@ -23,7 +23,7 @@ from tests.markdown import Block, blocks, replace_texts
 
 PAGES = sorted(Path(__file__).parent.joinpath("transcripts").glob("*.md"))
 REGENERATE = os.environ.get("HEDDLE_REGENERATE") == "1"
-TIMEOUT_S = 60
+TIMEOUT_S = 120
 
 _STAGE_LINES = re.compile(r"(?:^.*\d rows?, .* in TIME\b.*\n)+", re.MULTILINE)
 """Stages that run side by side end in any order, so their lines are sorted."""

@@ -43,7 +43,9 @@ PROJECTS = {
     "node": ROOT / "sdk/node/conformance",
 }
 ENVIRON = {**os.environ, "CONFORMANCE_REGION": "north", "CONFORMANCE_OTHER": "not declared"}
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
+SILENT_S = 5.0
+"""A plugin that does not answer for so long is in a call."""
 
 
 @dataclass
@@ -128,7 +130,7 @@ class Conformance(StepCalls):
         """Whether a call has reached the plugin; one that has but one thread does not answer in a call."""
         control = self.host.connection().control
         try:
-            return control.call(wire.HealthRequest(), wire.HealthResponse, 1.0).calls > 0
+            return control.call(wire.HealthRequest(), wire.HealthResponse, SILENT_S).calls > 0
         except grpc.RpcError as error:
             if error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED:
                 raise

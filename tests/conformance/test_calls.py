@@ -13,7 +13,7 @@ from heddle.udf_bridge.transport import (
     PluginOutput,
     StepFailure,
 )
-from tests.conformance.plugin import Cancel, Conformance, context, wait_until
+from tests.conformance.plugin import PATIENCE_S, Cancel, Conformance, context, wait_until
 
 ROWS = pa.table({"x": [1, 2, 3]})
 
@@ -104,7 +104,7 @@ def test_cancellation(plugin: Conformance) -> None:
     caller.start()
     wait_until(plugin.in_call, "the call")
     cancel.cancel()
-    caller.join(20)
+    caller.join(PATIENCE_S)
     assert not caller.is_alive()
     # Where the cancellation was faster than the call, the SDK says it, not the step.
     assert [e.error_type.removesuffix("Error") for e in errors] == ["Cancelled"]

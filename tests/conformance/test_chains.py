@@ -17,7 +17,7 @@ from heddle.core.link import Link
 from heddle.core.report import StepLogged, StepMeasured, StepProgressed
 from heddle.udf_bridge.remote_chain import RemoteChain
 from heddle.udf_bridge.transport import ChainEnd, StepFailure
-from tests.conformance.plugin import Cancel, Conformance, Told, context, wait_until
+from tests.conformance.plugin import PATIENCE_S, Cancel, Conformance, Told, context, wait_until
 
 X = pa.schema([pa.field("x", pa.int64(), nullable=False), pa.field("name", pa.string())])
 XY = X.append(pa.field("y", pa.int64(), nullable=False))
@@ -190,8 +190,9 @@ def test_a_cancelled_chain(plugin: Conformance) -> None:
     thread.start()
     wait_until(plugin.in_call, "a call under way")
     cancel.cancel()
-    thread.join(20)
-    assert [f.error_type for f in failures] == ["CancelledError"]
+    thread.join(PATIENCE_S)
+    # Where the cancellation was faster than the step, the SDK says it.
+    assert [f.error_type.removesuffix("Error") for f in failures] == ["Cancelled"]
     assert plugin.output("identity", numbered(2)).num_rows == 2
 
 
@@ -210,7 +211,7 @@ def test_a_killed_plugin(fresh_plugin: Conformance) -> None:
     thread.start()
     wait_until(plugin.in_call, "a call under way")
     os.kill(plugin.pid, signal.SIGKILL)
-    thread.join(20)
+    thread.join(PATIENCE_S)
     assert [f.error_type for f in failures] == ["PluginCrashed"]
     again = plugin.chain(("identity", {}, SAME), ("add", {"amount": 1}, ADD))
     assert run(again, numbered(3), 2).done == 2

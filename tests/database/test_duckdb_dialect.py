@@ -19,6 +19,7 @@ from heddle.database.model import LOCAL, Settings, Viewer
 from heddle.database.policy import Policy
 from heddle.serve_settings import EVERYONE, PolicySettings, Role, ServeSettings
 from tests.database.asking import Asked, asking
+from tests.waiting import PATIENCE_S, until
 
 DUCKDB = Settings(language="duckdb")
 PROGRAM = """\
@@ -388,9 +389,9 @@ def test_a_query_is_cancelled(sales: Asked, text: str) -> None:
     started = threading.Event()
     thread = threading.Thread(target=read)
     thread.start()
-    started.wait(0.2)
+    started.wait(0.2)  # the first query has no rows before its end
     answer.cancel()
-    thread.join(30)
+    thread.join(PATIENCE_S)
     assert ended == ["cancelled"]
 
 
@@ -409,7 +410,7 @@ def test_an_answer_that_nobody_reads_on_frees_what_it_holds(sales: Asked) -> Non
         answer = sales.database.prepare(text, LOCAL, DUCKDB).run()
         next(answer.batches())
         answer.close()
-    assert threading.active_count() <= before + 1
+    until(lambda: threading.active_count() <= before + 1, "threads stay behind")
 
 
 def test_tables_are_changed_in_the_other_dialect(sales: Asked) -> None:

@@ -17,7 +17,9 @@ from heddle.database.errors import QueryError
 from heddle.database.kept_tables import KeptTables
 from tests.database.kept import files, numbers, put, values
 
-FORK = multiprocessing.get_context("fork")
+# Forks of a process that has no threads: those of this one could hold a lock that nobody gives back there.
+OTHERS = multiprocessing.get_context("forkserver")
+OTHERS.set_forkserver_preload([__name__])
 DEADLINE_S = 60.0
 
 
@@ -43,8 +45,8 @@ def test_a_killed_process_leaves_whole_changes(tmp_path: Path) -> None:
         put(kept, "c", numbers())
     done = 0
     for _ in range(12):
-        listening, told = FORK.Pipe(duplex=False)
-        process = FORK.Process(target=change_for_ever, args=(tmp_path, told))
+        listening, told = OTHERS.Pipe(duplex=False)
+        process = OTHERS.Process(target=change_for_ever, args=(tmp_path, told))
         process.start()
         told.close()
         assert listening.poll(DEADLINE_S)
@@ -77,8 +79,8 @@ def test_a_process_that_is_killed_while_it_writes(tmp_path: Path) -> None:
     with KeptTables.open(tmp_path) as kept:
         put(kept, "t", numbers(1))
         before = files(tmp_path)
-    here, there = FORK.Pipe()
-    process = FORK.Process(target=put_and_wait, args=(tmp_path, there))
+    here, there = OTHERS.Pipe()
+    process = OTHERS.Process(target=put_and_wait, args=(tmp_path, there))
     process.start()
     there.close()
     assert here.poll(DEADLINE_S)
@@ -107,8 +109,8 @@ def put_with_little_space(folder: Path, rows: int, told: Connection) -> None:
 
 @pytest.mark.parametrize("rows", [100_000, 3_000_000], ids=["one buffer", "many buffers"])
 def test_a_full_disk_changes_nothing(tmp_path: Path, rows: int) -> None:
-    listening, told = FORK.Pipe(duplex=False)
-    process = FORK.Process(target=put_with_little_space, args=(tmp_path, rows, told))
+    listening, told = OTHERS.Pipe(duplex=False)
+    process = OTHERS.Process(target=put_with_little_space, args=(tmp_path, rows, told))
     process.start()
     told.close()
     assert listening.poll(DEADLINE_S)
@@ -134,8 +136,8 @@ def fill_the_manifest(folder: Path, told: Connection) -> None:
 
 
 def test_a_disk_that_is_full_for_the_manifest(tmp_path: Path) -> None:
-    listening, told = FORK.Pipe(duplex=False)
-    process = FORK.Process(target=fill_the_manifest, args=(tmp_path, told))
+    listening, told = OTHERS.Pipe(duplex=False)
+    process = OTHERS.Process(target=fill_the_manifest, args=(tmp_path, told))
     process.start()
     told.close()
     assert listening.poll(DEADLINE_S)

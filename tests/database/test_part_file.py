@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -26,9 +27,9 @@ SIZES = [
 def test_what_is_written_is_there(tmp_path: Path, size: int, memory: bool) -> None:
     chance = random.Random(size)
     data = chance.randbytes(size)
-    folder = Path("/dev/shm") if memory and Path("/dev/shm").is_dir() else tmp_path
-    path = folder / f"{tmp_path.name}-{size}.part"
-    try:
+    shared = Path("/dev/shm") if memory and Path("/dev/shm").is_dir() else tmp_path
+    with TemporaryDirectory(dir=shared) as folder:
+        path = Path(folder, "f.part")
         file = PartFile(path)
         at = 0
         while at < size:
@@ -39,8 +40,6 @@ def test_what_is_written_is_there(tmp_path: Path, size: int, memory: bool) -> No
         assert file.finish() == size
         assert file.closed
         assert path.read_bytes() == data
-    finally:
-        path.unlink(missing_ok=True)
 
 
 def test_a_file_is_not_written_over(tmp_path: Path) -> None:

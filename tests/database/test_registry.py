@@ -129,19 +129,31 @@ def test_a_query_that_takes_too_long_is_ended() -> None:
 
 
 def test_timeouts_come_in_their_order() -> None:
+    """Also when several are over before they are looked at."""
     timeouts = Timeouts()
     done: list[str] = []
-    timeouts.after(60, "late", lambda: done.append("late"))
-    timeouts.after(0.02, "second", lambda: done.append("second"))
-    timeouts.after(0.01, "first", lambda: done.append("first"))
-    timeouts.after(0.01, "forgotten", lambda: done.append("forgotten"))
+    busy, go_on = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        busy.set()
+        go_on.wait(DEADLINE_S)
+
+    timeouts.after(0, "holds the others up", hold)
+    assert busy.wait(DEADLINE_S)
+    timeouts.after(3600, "late", lambda: done.append("late"))
+    timeouts.after(-1, "second", lambda: done.append("second"))
+    timeouts.after(-1000, "first", lambda: done.append("first"))
+    timeouts.after(-1000, "forgotten", lambda: done.append("forgotten"))
     timeouts.forget("forgotten")
     timeouts.forget("not there")
+    go_on.set()
     until(lambda: "second" in done)
     assert done == ["first", "second"]
+    timeouts.after(0.01, "third", lambda: done.append("third"))
+    until(lambda: "third" in done)
     timeouts.close()
     timeouts.after(0, "after the end", lambda: done.append("after the end"))
-    assert done == ["first", "second"]
+    assert done == ["first", "second", "third"]
 
 
 def test_what_is_done_when_a_time_is_over_may_close() -> None:

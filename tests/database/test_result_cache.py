@@ -19,7 +19,7 @@ from heddle.database.model import LOCAL, Settings, TableName, Viewer
 from heddle.database.policy import Policy
 from heddle.serve_settings import EVERYONE, PolicySettings, Role, ServeSettings
 from tests.database.asking import Asked, asking
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 SIZE_BYTES = 16 << 20
 STEPS = """\
@@ -184,14 +184,14 @@ def test_a_file_that_was_just_written_is_not_trusted(place: Place) -> None:
     with place.open() as asked:
         path = place.folder / "rows.parquet"
         asked.rows("select count(*) from sure")  # the plugin runs
-        for _ in range(50):
+
+        def is_asked_in_time() -> bool:
             place.calls()
             path.write_bytes(path.read_bytes())
             asked.rows("select count(*) from sure")
-            fresh = time.time_ns() - path.stat().st_ctime_ns < 90_000_000
-            if fresh:
-                break
-        assert fresh
+            return time.time_ns() - path.stat().st_ctime_ns < 90_000_000
+
+        until(is_asked_in_time, "the file is never as good as new when its rows are there")
         assert place.calls() == ["sure"]
         place.settle(path)
         asked.rows("select count(*) from sure")
@@ -413,14 +413,14 @@ def test_queries_side_by_side_have_the_same_rows(place: Place) -> None:
     with place.open() as asked:
 
         def ask() -> None:
-            together.wait(30)
+            together.wait(PATIENCE_S)
             found.append(asked.rows("select id from sure order by id"))
 
         threads = [Thread(target=ask) for _ in range(count)]
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(30)
+            thread.join(PATIENCE_S)
         assert found == [[{"id": id} for id in range(2000)]] * count
         assert asked.rows("select id from sure order by id") == found[0]
         assert cached(asked, "select id from sure order by id") == "answer"

@@ -62,7 +62,7 @@ def slow(config: Counting, input: Table) -> Table:
 @plugin.step(name="side_by_side", rows="map", deterministic=True)
 def side_by_side(config: Counting, input: Table) -> Table:
     """Each call waits until another one is under way, which can only be when two run at a time."""
-    barrier.wait(timeout=20)
+    barrier.wait(timeout=60)
     note(config, str(input.num_rows))
     return input
 

@@ -33,7 +33,7 @@ name = "shop"
 
 [profile.test.params]
 """
-WITHIN_S = 20
+WITHIN_S = 60
 
 
 @pytest.fixture

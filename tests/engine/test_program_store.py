@@ -7,6 +7,7 @@ import os
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from heddle.engine import Engine, RunOptions
 from heddle.program_cache import PROGRAMS, KnownProgram
 from heddle.program_store import ENTRIES_MAX, ProgramStore
 from tests.engine.test_program_cache import CONNECTED, kept
+from tests.waiting import until
 
 SCRIPT = """\
 import json, sys
@@ -39,7 +41,8 @@ class Started:
 
 
 def started(folder: Path, *arguments: str, environ: Mapping[str, str] | None = None) -> Started:
-    """A run of `w.he` in a process of its own."""
+    """A run of `w.he` in a process of its own, when a change of its files would show."""
+    until(lambda: time.time_ns() - last_change_ns(folder) > 200_000_000)
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, "w.he", *arguments],
         cwd=folder,
@@ -54,6 +57,11 @@ def started(folder: Path, *arguments: str, environ: Mapping[str, str] | None = N
     modules = COMPILING & set(answer["modules"])
     assert modules in (set(), COMPILING)
     return Started("\n".join(out), done.stderr, bool(modules), frozenset(answer["modules"]))
+
+
+def last_change_ns(folder: Path) -> int:
+    places = (p for p in (folder, *folder.rglob("*")) if "cache" not in p.relative_to(folder).parts)
+    return max(place.lstat().st_ctime_ns for place in places)
 
 
 def cache(folder: Path) -> dict[str, str]:

@@ -18,7 +18,7 @@ import pytest
 from tests.waiting import until
 
 STEPS = Path(__file__).with_name("turn_steps.py")
-ENDS_WITHIN_S = 30
+ENDS_WITHIN_S = 120
 """Far more than it takes: only a process that hangs comes near it."""
 
 PROGRAM = """\
@@ -107,20 +107,19 @@ def test_a_second_signal_cuts_the_turn_off(folder: Path) -> None:
 
 
 def test_after_a_crash_no_row_is_lost_and_at_most_a_turn_comes_twice(folder: Path) -> None:
-    write_numbers(folder, range(500))
-    kills = 0
-    while kills < 3:
+    kills = 3
+    for kill in range(kills):
+        write_numbers(folder, range(200 * kill, 200 * (kill + 1)))
         done = len(numbers_out(folder))
         with running(folder) as process:
             until(lambda before=done: len(numbers_out(folder)) > before + 20)  # type: ignore[misc]
             os.kill(process.pid, signal.SIGKILL)
             process.wait(ENDS_WITHIN_S)
-        kills += 1
     with running(folder, "--idle", "100ms") as process:
         process.communicate(timeout=ENDS_WITHIN_S)
         assert process.returncode == 0
     times = Counter(numbers_out(folder))
-    assert set(times) == set(range(500))
+    assert set(times) == set(range(200 * kills))
     again = sum(count - 1 for count in times.values())
     assert again <= 5 * kills
     assert json.loads((folder / "in.position").read_text())["offset"] == len((folder / "in.txt").read_bytes())

@@ -170,7 +170,7 @@ def test_requests_are_written_down(program: Path) -> None:
             raw.ask(query("SELECT 1 AS one"))
             refused(lambda: raw.info(query("SELECT * FROM nowhere")))
         log = program.with_name("access.jsonl")
-        until(lambda: len(log.read_text().splitlines()) == 3, "a request is missing in the log")
+        until(lambda: log.read_text().count("\n") == 3, "a request is missing in the log")
         lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert [(each["method"], each["what"], each["code"]) for each in lines] == [
         ("GetFlightInfo", "CommandStatementQuery", "OK"),

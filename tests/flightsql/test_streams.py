@@ -19,7 +19,7 @@ from heddle.flightsql.wire import flight_sql_pb2 as sql
 from tests.flightsql.asking import UNENDING, query, refused, set_options, ticket
 from tests.flightsql.clients.raw import Raw, descriptor, table_of
 from tests.flightsql.clients.shop import ROWS
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 CODES = grpc.StatusCode
 GO_CLIENT_BYTES_MAX = 16 << 20
@@ -104,6 +104,15 @@ def test_a_long_answer_can_be_read_again(raw: Raw) -> None:
         assert raw.get(info.endpoint[0].ticket).num_rows == ROWS
 
 
+@pytest.mark.parametrize("endpoints", [1, 4])
+def test_a_small_answer_can_be_read_again(raw: Raw, endpoints: int) -> None:
+    assert set_options(raw, endpoints=endpoints) == {}
+    info = raw.info(query("SELECT 1 AS one"))
+    assert info.ordered
+    for _ in range(3):
+        assert raw.get(info.endpoint[0].ticket)["one"].to_pylist() == [1]
+
+
 def test_a_ticket_is_renewed(raw: Raw) -> None:
     (endpoint,) = raw.info(query("SELECT 1 AS one")).endpoint
     request = flight.RenewFlightEndpointRequest(endpoint=endpoint)
@@ -185,7 +194,7 @@ def test_slow_readers(uri: str, server: psutil.Process) -> None:
         channel = open.enter_context(grpc.insecure_channel(uri.removeprefix("grpc://")))
         health = health_pb2_grpc.HealthStub(channel)
         for _ in range(20):
-            checked = health.Check(health_pb2.HealthCheckRequest(), timeout=5)
+            checked = health.Check(health_pb2.HealthCheckRequest(), timeout=PATIENCE_S)
             assert checked.status == health_pb2.HealthCheckResponse.SERVING
         assert server.memory_info().rss - before < 8 * (32 << 20)
 

@@ -11,7 +11,7 @@ from heddle.errors import Cancelled
 from heddle.physical.cancel import CancelToken
 from heddle.physical.channel import Channel, ChannelClosed
 
-DEADLINE_S = 10.0
+DEADLINE_S = 60.0
 ROOMY = 1 << 20
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from heddle.physical.frames import Frame
 from heddle.physical.memo import PARTIAL_AGE_MAX_S, Memo, memo_folder
+from tests.waiting import PATIENCE_S, until
 
 GENEROUS = 1 << 30
 
@@ -134,7 +135,7 @@ def test_no_descriptor_stays_open(tmp_path: Path) -> None:
     for _ in range(50):
         memo.store("a", frame(1))
         memo.load("a")
-    assert psutil.Process().num_fds() <= before + 1
+    until(lambda: psutil.Process().num_fds() <= before + 1, "files stay open")
 
 
 def _entry_bytes(folder: Path) -> int:
@@ -160,7 +161,7 @@ def test_processes_share_it(tmp_path: Path) -> None:
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join(60)
+        worker.join(PATIENCE_S)
     assert [worker.exitcode for worker in workers] == [0] * 4
     entries = list(tmp_path.glob("*.memo"))
     assert entries and sum(entry.stat().st_size for entry in entries) <= 60_000

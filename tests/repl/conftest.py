@@ -20,7 +20,7 @@ from tests.services.heddle_serve import HeddleServe
 __all__ = ["serving"]
 
 HEDDLE = str(Path(sys.executable).with_name("heddle"))
-TIMEOUT_S = 60
+TIMEOUT_S = 120
 
 
 def environ(folder: Path, **more: str) -> dict[str, str]:

@@ -17,9 +17,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Self
 
+import psutil
 import pyte
 
-DEADLINE_S: Final = 30.0
+DEADLINE_S: Final = 120.0
 """Far more than anything takes: only what hangs comes near it."""
 
 
@@ -107,6 +108,11 @@ class Terminal:
 
     def signal(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
+
+    def processes(self) -> list[psutil.Process]:
+        """The program and all that it has started."""
+        program = psutil.Process(self._process.pid)
+        return [program, *program.children(recursive=True)]
 
     def _read(self, timeout_s: float) -> bool:
         ready, _, _ = select.select([self._leader], [], [], timeout_s)

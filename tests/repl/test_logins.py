@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 from heddle.flightsql.security.tokens import new_token
@@ -112,8 +111,8 @@ def test_a_password_that_is_typed(
     screen.prompt(1)
     screen.enter("select count(*) as n from orders;")
     screen.prompt(2)
-    asked = psutil.process_iter(["cmdline"])  # of a process that ends meanwhile it gives None
-    arguments = [word for process in asked for word in process.info["cmdline"] or ()]
+    arguments = [word for process in screen.processes() for word in process.cmdline()]
+    assert "sql" in arguments
     assert not any(PASSWORD in word for word in arguments)
     screen.type("\x04")
     assert screen.end() == 0

@@ -111,6 +111,7 @@ def test_the_pager_gets_what_is_longer_than_the_screen(terminal: Start, folder: 
     screen.enter("select v from numbers order by v limit 2;")
     assert screen.prompt(3).count("paged by") == 1
     screen.enter("\\pager off")
+    screen.prompt(4)
     screen.enter("select v from numbers order by v limit 100;")
     assert screen.prompt(5).count("paged by") == 1
 
@@ -119,11 +120,13 @@ def test_long_answers_show_head_and_tail_in_a_width_that_fits(terminal: Start) -
     screen = terminal(PAGER="")
     screen.prompt(1)
     screen.enter("\\rows 5")
+    screen.prompt(2)
     screen.enter("select v, repeat('x', 200) as long from numbers order by v;")
     text = screen.prompt(3)
     assert "200,000 rows, of which the first 4 and the last 1 are shown" in text
     assert re.search(r"3  x+…\n…\n199999  x+…\n", text)
     screen.enter("\\x")
+    screen.prompt(4)
     screen.enter("select name, country from customers where id = 3;")
     assert re.search(r"-\[ row 1 \]-+\nname    \| Edsger\ncountry \| NL\n", screen.prompt(5))
 
@@ -143,6 +146,7 @@ def test_formats_on_the_screen(terminal: Start) -> None:
         screen.enter("select id, name from customers where id = 1;")
         assert shown in screen.prompt(2 * number + 3)
     screen.enter("\\format parquet")
+    screen.prompt(10)
     screen.enter("select id from customers;")
     screen.wait_for("parquet is not for a terminal")
 
@@ -231,9 +235,11 @@ def test_files(terminal: Start, folder: Path) -> None:
     screen.enter("\\i script.sql")
     assert "Grace" in screen.prompt(2)
     screen.enter("\\o out.json")
+    screen.prompt(3)
     screen.enter("select name from customers where id < 3;")
     screen.prompt(4)
     screen.enter("\\o")
+    screen.prompt(5)
     screen.enter("\\copy orders to orders.parquet")
     assert "3 rows in orders.parquet" in screen.prompt(6)
     assert [json.loads(line)["name"] for line in (folder / "out.json").read_text().splitlines()] == [

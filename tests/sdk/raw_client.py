@@ -32,7 +32,7 @@ from heddle.core.wire.lanes import Lane
 from heddle.core.wire.payload import payload, read
 
 READY = b"heddle-plugin 1\n"
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 CONFORMANCE = Path(__file__).parents[1] / "conformance/plugins/python/conformance.py"
 PROBE = Path(__file__).with_name("plugins") / "probe.py"
 

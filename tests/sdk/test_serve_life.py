@@ -15,7 +15,7 @@ import pytest
 
 from heddle.core.wire import plugin_pb2 as wire
 from heddle.core.wire.control import ControlClient
-from tests.sdk.raw_client import CONFORMANCE, RawPlugin, conformance, inline, probe, wait_for
+from tests.sdk.raw_client import CONFORMANCE, DEADLINE_S, RawPlugin, conformance, inline, probe, wait_for
 
 ROWS = pa.table({"x": [1, 2]})
 
@@ -202,7 +202,7 @@ def test_slots_bring_their_resources(looking: RawPlugin) -> None:
 
 
 def test_a_resource_that_nothing_uses_is_closed_after_its_lease(looking: RawPlugin) -> None:
-    leased = looking.open("door", {"name": "leased"}, lease_s=0.2).resource_id
+    leased = looking.open("door", {"name": "leased"}, lease_s=3.0).resource_id
     lasting = looking.open("door", {"name": "lasting"}).resource_id
     binding = looking.bind("use", front=leased, back=lasting)
     with looking.lane() as lane:
@@ -210,7 +210,7 @@ def test_a_resource_that_nothing_uses_is_closed_after_its_lease(looking: RawPlug
         failure = lane.call(binding, source=True).failure
     assert failure is not None
     assert (failure.kind, failure.message) == (
-        wire.Failure.EXPIRED, "the resource `mine` was closed, because nothing used it for 0.2 s"
+        wire.Failure.EXPIRED, "the resource `mine` was closed, because nothing used it for 3 s"
     )  # fmt: skip
     check = looking.ask(wire.CheckResourceRequest(resource_id=leased), wire.CheckResourceResponse)
     assert check.failure.kind == wire.Failure.EXPIRED
@@ -306,5 +306,5 @@ def test_the_control_channel_survives_what_is_no_request(looking: RawPlugin) -> 
         raw.connect(str(looking.folder / "control.sock"))
         raw.sendall(os.urandom(4096))
     client = ControlClient(str(looking.folder / "control.sock"))
-    assert client.call(wire.HealthRequest(), wire.HealthResponse, 10).calls == 0
+    assert client.call(wire.HealthRequest(), wire.HealthResponse, DEADLINE_S).calls == 0
     client.close()

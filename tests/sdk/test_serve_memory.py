@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from heddle.core.wire import plugin_pb2 as wire
-from tests.sdk.raw_client import Memory, RawPlugin, conformance, inline, probe
+from tests.sdk.raw_client import Memory, RawPlugin, conformance, inline, probe, wait_for
 
 LARGE = pa.table({"x": range(200_000), "s": ["abc"] * 200_000})
 
@@ -147,9 +147,9 @@ def test_forgotten_segments_are_unmapped_when_nothing_refers_to_them(looking: Ra
         assert looking.mapped() == 2
         lane.begin(looking.bind("pid"), forgotten=ids)
         lane.finish()
-        assert looking.mapped() == 1
+        wait_for(lambda: looking.mapped() == 1, "the end of a mapping")
         lane.call(looking.bind("drop"), source=True)
-        assert looking.mapped() == 0
+        wait_for(lambda: looking.mapped() == 0, "the end of the other mapping")
 
 
 @pytest.mark.parametrize(
@@ -196,8 +196,8 @@ def test_no_sub_process_inherits_a_segment(looking: RawPlugin) -> None:
     with looking.lane() as lane:
         lane.begin(looking.bind("where"), [memory.put(LARGE)])
         lane.finish()
-    process = Path(f"/proc/{looking.process.pid}")
-    segments = [f.name for f in (process / "fd").iterdir() if "memfd" in str(f.readlink())]
+        process = Path(f"/proc/{looking.process.pid}")
+        segments = [f.name for f in (process / "fd").iterdir() if "memfd" in str(f.readlink())]
     for name in segments:
         (flags,) = (w for w in (process / "fdinfo" / name).read_text().splitlines() if w.startswith("flags"))
         assert int(flags.split()[1], 8) & os.O_CLOEXEC

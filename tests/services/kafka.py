@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from tests.services.certificates import make_certificate
 from tests.services.service import CACHE, HOST, Service, ServiceMissing, free_port
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient
@@ -78,7 +79,19 @@ class Kafka(Service):
         wanted = NewTopic(topic, num_partitions=partition_count, replication_factor=1, config=config)
         admin = self.admin()
         admin.create_topics([wanted])[topic].result(ADMIN_S)
+        self.wait_for_topic(topic, partition_count)
         return topic
+
+    def wait_for_topic(self, topic: str, partition_count: int) -> None:
+        """The controller makes topics and partitions; the broker knows of them a moment later."""
+        admin = self.admin()
+
+        def known() -> bool:
+            found = admin.list_topics(topic, timeout=ADMIN_S).topics[topic]
+            leaders = [partition.leader for partition in found.partitions.values()]
+            return found.error is None and len(leaders) == partition_count and -1 not in leaders
+
+        until(known, f"the broker does not know `{topic}` with {partition_count} partitions")
 
     def prepare(self) -> None:
         if not TEMPLATE.exists():

@@ -6,6 +6,7 @@ is left out.
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import shutil
@@ -14,7 +15,8 @@ import socket
 import tempfile
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from types import TracebackType
@@ -32,6 +34,8 @@ PORT_TRIES = 8
 # Below the ports that systems give to clients: a client that reconnects could take the port of a server
 # that restarts, or even connect to itself.
 PORTS = range(20_000, 32_000)
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 
 _numbers = count(1)
 
@@ -162,12 +166,20 @@ class Service(ABC):
 
 
 def free_port() -> int:
-    """A port that nobody has at this moment."""
+    """A port that nobody has at this moment, and that no other worker of the run is given."""
     while True:
-        port = random.choice(PORTS)
+        port = random.choice(PORTS[_WORKER::_WORKERS])
         with socket.socket() as probe:
             try:
                 probe.bind((HOST, port))
             except OSError:
                 continue
             return port
+
+
+@contextmanager
+def deaf_port() -> Iterator[int]:
+    """A port that is held without listening: who connects is refused, and nobody else can take it."""
+    with socket.socket() as held:
+        held.bind((HOST, 0))
+        yield held.getsockname()[1]

@@ -26,7 +26,7 @@ from tests.markdown import Block, blocks, replace_texts
 
 PAGES = sorted(Path(__file__).parent.glob("*.md"))
 REGENERATE = os.environ.get("HEDDLE_REGENERATE") == "1"
-TIMEOUT_S = 60
+TIMEOUT_S = 120
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from heddle.udf_bridge.transport import (
     StepFailure,
 )
 from tests.conformance.plugin import PATIENCE_S, Cancel, Told, context, wait_until
+from tests.services.service import HOST, free_port
 from tests.udf_bridge.served import GatewayProcess, Served, gateway, served
 
 ROOT = Path(__file__).parents[2]
@@ -280,7 +281,8 @@ def test_calls_of_several_runs_are_merged(plugin: Served) -> None:
 
 
 def test_a_gateway_that_dies_in_mid_call_and_one_that_comes_back() -> None:
-    with gateway() as first, served(first.url) as side:
+    # A port that no client is given: one that connects again and again could take it before the second one.
+    with gateway(listen=f"{HOST}:{free_port()}") as first, served(first.url) as side:
         sleeping = side.session("sleep", {"seconds": 600.0})
         adding = side.session("add", {"amount": 1})
         with ThreadPoolExecutor(1) as pool:
@@ -302,7 +304,7 @@ def test_a_gateway_that_dies_in_mid_call_and_one_that_comes_back() -> None:
 
 def test_a_gateway_that_falls_silent() -> None:
     with gateway() as silent:
-        side = Served(silent.url, lease_s=1.0)
+        side = Served(silent.url, lease_s=4.0)
         session = side.session("sleep", {"seconds": 600.0})
         with ThreadPoolExecutor(1) as pool:
             running = pool.submit(session.invoke, NUMBERS, context())

@@ -49,7 +49,7 @@ def token_file(tmp_path: Path) -> Path:
 
 def test_a_gateway_that_is_asked_to_end_finishes_its_calls() -> None:
     with gateway() as process, served(process.url) as side:
-        session = side.session("sleep", {"seconds": 1.0})
+        session = side.session("sleep", {"seconds": 5.0})
         with ThreadPoolExecutor(2) as pool:
             running = pool.submit(session.invoke, NUMBERS, context())
             wait_until(lambda: side.calls == 1, "the call")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from heddle.core.step import RejectedRows
 from heddle.sdk.loader import load_module
 from heddle.udf_bridge.inline import InlineTransport
-from heddle.udf_bridge.merging import MergedEndpoint, Merger, Mergers, is_mergeable
+from heddle.udf_bridge.merging import MergedEndpoint, Mergers, is_mergeable
 from heddle.udf_bridge.session import ContractedSession
 from heddle.udf_bridge.transport import (
     Batching,
@@ -27,6 +27,7 @@ from heddle.udf_bridge.transport import (
     StepBinding,
     StepFailure,
 )
+from tests.waiting import PATIENCE_S, until
 
 STEPS = Path(__file__).with_name("merged_steps.py")
 MODULE = load_module(STEPS, "merged", namespace="merged").signature
@@ -52,7 +53,7 @@ class Gate:
         report: Reporter | None = None,
     ) -> Iterator[pa.Table]:
         assert input is not None
-        self.opened.wait(20)
+        self.opened.wait(PATIENCE_S)
         self.calls.append(input.num_rows)
         yield from self._endpoint.call(input, context, refused)
 
@@ -92,20 +93,11 @@ def together(step: str, tables: list[pa.Table]) -> tuple[list[CallResult | StepF
     threads[0].start()
     for thread in threads[1:]:
         thread.start()
-    wait_queued(merger, len(tables) - 1)
+    until(lambda: merger.queued >= len(tables) - 1, "the calls do not queue")
     gate.opened.set()
     for thread in threads:
-        thread.join(20)
+        thread.join(PATIENCE_S)
     return [r for r in results if r is not None], gate.calls
-
-
-def wait_queued(merger: Merger, count: int) -> None:
-    pause = threading.Event()
-    for _ in range(2_000):
-        if merger.queued >= count:
-            return
-        pause.wait(0.005)
-    raise AssertionError(f"{merger.queued} calls in the queue, not {count}")
 
 
 def _tried(session: ContractedSession, rows: pa.Table) -> CallResult | StepFailure:
@@ -205,10 +197,10 @@ def test_merged_calls_are_told() -> None:
     threads = [threading.Thread(target=s.invoke, args=(rows, CONTEXT)) for s in sessions]
     for thread in threads:
         thread.start()
-    wait_queued(first.merger, 2)
+    until(lambda: first.merger.queued == 2, "the calls do not queue")
     gate.opened.set()
     for thread in threads:
-        thread.join(20)
+        thread.join(PATIENCE_S)
     first.close()
     second.close()
     assert sum(r.shared for r in told if isinstance(r, CallsMerged)) == 2

@@ -22,6 +22,7 @@ from tests.services.fault_proxy import Cut, FaultProxy, Say, Stall
 
 ROWS = 60_000
 SQL = f"SELECT number, toString(number) AS text FROM numbers({ROWS})"
+SLOW = "SELECT sleepEachRow(1) AS x FROM numbers(30) SETTINGS max_block_size = 1"
 BUSY = (
     b"Code: 202. DB::Exception: Too many simultaneous queries. Maximum: 100. (TOO_MANY_SIMULTANEOUS_QUERIES)"
 )
@@ -111,15 +112,15 @@ def test_a_busy_server_says_when_to_come_again(proxied: Any) -> None:
         steps.query("SELECT 2 AS x")
     proxy.fail(Say(503, BUSY, {"Retry-After": "20"}))
     with pytest.raises(StepError, match="too busy"):
-        steps.run("query", {"query": "SELECT 3 AS x"}, None, {"deadline": 5.0})
+        steps.run("query", {"query": "SELECT 3 AS x"}, None, {"deadline": 15.0})
 
 
 def test_a_deadline_reaches_the_server(ch: Steps) -> None:
     mark = ch.server.mark()
     with pytest.raises(StepError, match=r"did not answer|code 159") as caught:
-        ch.run("query", {"query": "SELECT sleep(3) AS x"}, None, {"deadline": 1.0})
+        ch.run("query", {"query": SLOW}, None, {"deadline": 4.0})
     assert caught.value.transient
-    assert ch.server.queries(mark)[0].settings["max_execution_time"] == "1"
+    assert ch.server.queries(mark)[0].settings["max_execution_time"] == "4"
 
 
 @pytest.mark.parametrize("after_bytes", [0])

@@ -8,13 +8,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
 import pytest
 
 from fhub.clickhouse.embedded import statements
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[3]
 EXAMPLE = ROOT / "examples" / "fraud"
@@ -93,10 +93,7 @@ def members(project: Path) -> list[psutil.Process]:
 
 
 def wait_until_gone(project: Path) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while left := members(project):
-        assert time.monotonic() < deadline, left
-        time.sleep(0.1)
+    until(lambda: members(project) == [], "a server is left")
 
 
 def test_a_folder_belongs_to_one_run_and_nothing_outlives_a_kill(project: Path) -> None:
@@ -104,7 +101,7 @@ def test_a_folder_belongs_to_one_run_and_nothing_outlives_a_kill(project: Path) 
     quick = run(project, "reading.he", "Quick")
     assert quick.returncode == 0, quick.stderr
     assert quick.stdout.split().count("50000") == 2
-    assert members(project) == []
+    wait_until_gone(project)
     # With the columns in heddle.lock a run starts its servers once, for itself.
     refresh = [HEDDLE, "check", "--refresh", "--profile", "embedded", "reading.he"]
     subprocess.run(refresh, cwd=project, check=True, capture_output=True, timeout=PATIENCE_S)
@@ -115,11 +112,12 @@ def test_a_folder_belongs_to_one_run_and_nothing_outlives_a_kill(project: Path) 
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    deadline = time.monotonic() + PATIENCE_S
-    while len(members(project)) < 2:
+
+    def both_run() -> bool:
         assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+        return len(members(project)) >= 2
+
+    until(both_run, "the servers do not start")
     second = run(project, "reading.he", "Quick")
     assert second.returncode != 0
     assert "is in use by another run" in second.stderr

@@ -97,7 +97,6 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     server: _Server
-    timeout = 2
 
     def do_GET(self) -> None:
         address = urlsplit(self.path)

@@ -9,6 +9,7 @@ import pytest
 
 from fhub.calls import Call, Ended, OutOfTime
 from heddle.core.step import StepContext, Transient
+from tests.waiting import PATIENCE_S
 
 
 def test_answers_keep_the_order_of_the_items() -> None:
@@ -21,21 +22,21 @@ def test_answers_keep_the_order_of_the_items() -> None:
 
 
 def test_a_failure_that_may_pass_lets_others_finish() -> None:
-    began, failed = threading.Event(), threading.Event()
+    call = Call(StepContext())
+    began = threading.Event()
     finished: list[int] = []
 
     def ask(item: int) -> None:
         if item == 0:
-            began.wait(5)
-            failed.set()
+            began.wait(PATIENCE_S)
             raise Transient("later")
         began.set()
-        failed.wait(5)
-        time.sleep(0.1)
+        with pytest.raises(Ended):  # when the failure is known
+            call.pause(PATIENCE_S)
         finished.append(item)
 
     with pytest.raises(Transient, match="later"):
-        Call(StepContext()).each(list(range(9)), ask, 2)
+        call.each(list(range(9)), ask, 2)
     assert finished == [1]
 
 
@@ -45,10 +46,10 @@ def test_a_failure_ends_those_that_wait() -> None:
 
     def ask(item: int) -> None:
         if item == 0:
-            waiting.wait(5)
+            waiting.wait(PATIENCE_S)
             raise Transient("later")
         waiting.set()
-        call.pause(60)
+        call.pause(PATIENCE_S)
 
     with pytest.raises(Transient, match="later"):
         call.each([0, 1], ask, 2)
@@ -61,7 +62,7 @@ def test_the_deadline_and_a_cancellation_end_pauses() -> None:
     ):
         call = Call(context)
         with pytest.raises(wanted):
-            call.each([1], lambda _, call=call: call.pause(60), 1)  # type: ignore[misc]
+            call.each([1], lambda _, call=call: call.pause(PATIENCE_S), 1)  # type: ignore[misc]
 
 
 def test_a_failure_for_good_is_the_one_that_is_raised() -> None:

@@ -15,7 +15,7 @@ from heddle.sdk.testing import StepError, StepResult, run_step
 from tests.fhub.http.shop import Shop
 from tests.services.certificates import make_certificate
 from tests.services.fault_proxy import Cut, Fault, FaultProxy, Say, Stall
-from tests.services.service import free_port
+from tests.services.service import HOST, deaf_port
 
 ROWS = [{"name": "Ada"}]
 
@@ -164,8 +164,11 @@ def test_so_many_a_minute(shop: Shop) -> None:
 
 
 def test_nobody_listens() -> None:
-    with pytest.raises(StepError, match=r"it cannot be reached \(.*refused.*\)") as caught:
-        ask(f"http://127.0.0.1:{free_port()}/api")
+    with (
+        deaf_port() as port,
+        pytest.raises(StepError, match=r"it cannot be reached \(.*refused.*\)") as caught,
+    ):
+        ask(f"http://{HOST}:{port}/api")
     assert caught.value.transient
 
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 from confluent_kafka.admin import (
     AclBinding,
+    AclBindingFilter,
     AclOperation,
     AclPermissionType,
     ResourcePatternType,
@@ -23,7 +24,8 @@ from fhub.kafka.config import ConnectionConfig
 from fhub.kafka.failures import KafkaProblem, KafkaUnavailable
 from tests.fhub.kafka.topics import everything, write
 from tests.services.kafka import PASSWORD, USER, Kafka
-from tests.services.service import HOST, free_port
+from tests.services.service import HOST, deaf_port
+from tests.waiting import until
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +42,7 @@ def login(kafka: Kafka, **changed: Any) -> Cluster:
         "username": USER,
         "password": PASSWORD,
         "ssl_ca": str(kafka.certificate),
-        "connect_timeout": "5s",
+        "connect_timeout": "60s",
         **changed,
     }
     return Cluster(ConnectionConfig(**settings))
@@ -95,6 +97,16 @@ def test_a_topic_that_others_may_read(secure: Kafka) -> None:
         AclPermissionType.ALLOW,
     )
     admin.create_acls([rule])[rule].result(60)
+    wanted = AclBindingFilter(
+        ResourceType.TOPIC,
+        topic,
+        ResourcePatternType.LITERAL,
+        None,
+        None,
+        AclOperation.ANY,
+        AclPermissionType.ANY,
+    )
+    until(lambda: bool(admin.describe_acls(wanted).result(60)), "the broker does not know the rule")
     cluster = login(secure)
     for attempt in (
         lambda: everything(cluster, topic=topic, schema={"n": "int"}),
@@ -115,8 +127,8 @@ def test_tls_with_a_broker_that_has_none(kafka: Kafka) -> None:
 
 @pytest.mark.parametrize("broker", ["HERE", "SILENT", "nowhere.invalid:9092"])
 def test_a_cluster_that_is_not_there(broker: str) -> None:
-    with socket.create_server((HOST, 0)) as silent:
-        port = silent.getsockname()[1] if broker == "SILENT" else free_port()
+    with socket.create_server((HOST, 0)) as silent, deaf_port() as deaf:
+        port = silent.getsockname()[1] if broker == "SILENT" else deaf
         address = broker if ":" in broker else f"{HOST}:{port}"
         cluster = Cluster(ConnectionConfig(broker=address, connect_timeout="1s"))
         with pytest.raises(KafkaUnavailable, match=r"did not answer within 1 s: .*; check `broker`"):

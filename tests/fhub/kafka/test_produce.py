@@ -200,5 +200,6 @@ def test_partitions_that_come_later(kafka: Kafka, cluster: Cluster) -> None:
     send(kafka, topic, [b'{"n": 0}'])
     admin = kafka.admin()
     admin.create_partitions([NewPartitions(topic, 2)])[topic].result(PATIENCE_S)
+    kafka.wait_for_topic(topic, 2)
     write(cluster, pa.table({"n": [1], "p": [1]}), topic=topic, partition="p")
     assert sorted(r["n"] for r in everything(cluster, topic=topic, schema={"n": "int"})) == [0, 1]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from heddle.physical.events import Event, StageStarted
+from heddle.physical.cancel import EndSwitch
+from heddle.physical.events import Event, StageStarted, TurnFinished
 from tests.engine.harness import Ran, check, run
 from tests.fhub.kafka.topics import messages_of, send
 from tests.services.kafka import Kafka
@@ -106,6 +108,24 @@ class Topics:
         path.write_text(text)
         return run(path, **options)
 
+    def run_until_read(self, settings: str, count: int, starting: Callable[[], None] = lambda: None) -> Ran:
+        """A run that goes on, and ends when so many messages of the source count as read. `starting` is
+        called when its first stage starts."""
+        ending, started = EndSwitch(), threading.Event()
+
+        def listener(event: Event) -> None:
+            if isinstance(event, StageStarted) and not started.is_set():
+                started.set()
+                starting()
+            if isinstance(event, TurnFinished):
+                (position,) = event.positions.values()
+                offsets = position["offsets"]
+                assert isinstance(offsets, dict)
+                if sum(int(str(offset)) for offset in offsets.values()) == count:
+                    assert ending.ask()
+
+        return self.run(settings, listener=listener, ending=ending)
+
     def written(self, count: int) -> list[dict[str, Any]]:
         found = [json.loads(message.value()) for message in messages_of(self.kafka, self.target, count)]
         return sorted(found, key=lambda row: int(row["user_id"]))
@@ -143,7 +163,7 @@ def test_runs_up_to_the_end_go_on_where_the_last_ended(topics: Topics) -> None:
 def test_a_run_that_goes_on_commits_turn_after_turn(topics: Topics) -> None:
     topics.send(*(transaction(n) for n in range(100)), b"poison", b'{"user_id": 5}')
     settings = 'commit_every: "200ms"'
-    first = topics.run(settings, idle_s=4.0)
+    first = topics.run_until_read(settings, 102)
     assert first.result.status == "handled"
     assert [row["user_id"] for row in topics.written(100)] == list(range(100))
     reasons = sorted(row["error_msg"].rpartition(": ")[2] for row in topics.parked(2))
@@ -157,13 +177,12 @@ def test_a_run_that_goes_on_commits_turn_after_turn(topics: Topics) -> None:
 def test_a_topic_that_is_empty_at_first(topics: Topics) -> None:
     sending: list[threading.Thread] = []
 
-    def listener(event: Event) -> None:
-        if isinstance(event, StageStarted) and not sending:
-            values = (b'{"user_id": 5}', transaction(1), b'{"user_id": 6, "amount": "x"}')
-            sending.append(threading.Thread(target=topics.send, args=values))
-            sending[0].start()
+    def send_some() -> None:
+        values = (b'{"user_id": 5}', transaction(1), b'{"user_id": 6, "amount": "x"}')
+        sending.append(threading.Thread(target=topics.send, args=values))
+        sending[0].start()
 
-    ran = topics.run('commit_every: "200ms"', idle_s=5.0, listener=listener)
+    ran = topics.run_until_read('commit_every: "200ms"', 3, send_some)
     sending[0].join()
     assert ran.result.status == "handled"
     assert topics.written(1) == [{"user_id": 1, "amount": 20000.0, "score": 0.02}]

@@ -33,10 +33,13 @@ def cluster_of(kafka: Kafka, **settings: Any) -> Iterator[Cluster]:
         cluster.close()
 
 
-def send(kafka: Kafka, topic: str, values: Iterable[bytes | None], **settings: Any) -> None:
+def send(
+    kafka: Kafka, topic: str, values: Iterable[bytes | None], partition_count: int = 1, **settings: Any
+) -> None:
+    """The values in turn to the first `partition_count` partitions."""
     producer = Producer({"bootstrap.servers": kafka.bootstrap_servers, **settings})
-    for value in values:
-        producer.produce(topic, value)
+    for number, value in enumerate(values):
+        producer.produce(topic, value, partition=number % partition_count)
     assert producer.flush(PATIENCE_S) == 0
 
 

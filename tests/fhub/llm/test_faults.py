@@ -24,7 +24,7 @@ from tests.services.llm_proxy import (
     completion,
     too_many_requests,
 )
-from tests.services.service import free_port
+from tests.services.service import HOST, deaf_port
 
 KEY = "sk-nobody-may-see-this"
 
@@ -60,16 +60,16 @@ def test_a_limit_is_waited_for(proxy: FaultProxy) -> None:
 
 
 def test_a_limit_beyond_the_deadline_is_told(proxy: FaultProxy) -> None:
-    proxy.fail(too_many_requests("30"), times=9)
-    with pytest.raises(StepError, match="status 429, and asks to wait 30 s: Rate limit reached") as caught:
-        ask("prompt", proxy.url, [{"n": 1}], context={"deadline": 5.0})
+    proxy.fail(too_many_requests("200"), times=9)
+    with pytest.raises(StepError, match="status 429, and asks to wait 200 s: Rate limit reached") as caught:
+        ask("prompt", proxy.url, [{"n": 1}], context={"deadline": 100.0})
     assert caught.value.transient
 
 
 @pytest.mark.parametrize("fault", [TRUNCATED_STREAM, RESET, SERVER_ERROR])
 def test_a_stream_that_breaks_off_is_asked_for_again(proxy: FaultProxy, fault: Fault) -> None:
     proxy.fail(fault)
-    result = ask("prompt", proxy.url, [{"n": 1}], prompt="Count to ten.", stream=True)
+    result = ask("prompt", proxy.url, [{"n": 1}], prompt="Count to ten.", temperature=0.0, stream=True)
     assert result.rows[0]["answer"]
     assert len(proxy.requests) == 2
 
@@ -107,7 +107,7 @@ def test_a_cancelled_call_ends_at_once(proxy: FaultProxy) -> None:
 def test_what_no_row_can_get_past_ends_the_run(proxy: FaultProxy, fault: Fault, message: str) -> None:
     proxy.fail(fault, times=9)
     with pytest.raises(StepError) as caught:
-        ask("prompt", proxy.url, [{"n": 1}], {"deadline": 20.0}, {"api_key": KEY})
+        ask("prompt", proxy.url, [{"n": 1}], {"deadline": 100.0}, {"api_key": KEY})
     assert not caught.value.transient
     assert caught.value.message.endswith(message)
     assert KEY[:8] not in caught.value.message + caught.value.stack_trace
@@ -174,7 +174,8 @@ def test_health(llm: Llm, proxy: FaultProxy) -> None:
     assert health(llm.url) is None
     proxy.fail(error(401, KEY))
     assert health(proxy.url) == f"{proxy.url} refuses the API key (status 401)"
-    problem = health(f"http://127.0.0.1:{free_port()}/v1")
+    with deaf_port() as port:
+        problem = health(f"http://{HOST}:{port}/v1")
     assert problem is not None and "cannot be reached" in problem
 
 

@@ -80,7 +80,7 @@ def test_order_is_that_of_the_rows(proxy: FaultProxy) -> None:
 
 
 def test_text_is_told_while_it_comes(llm: Llm) -> None:
-    result = ask("prompt", llm.url, [{"n": 1}], prompt="Say hello.", stream=True, usage=True)
+    result = ask("prompt", llm.url, [{"n": 1}], prompt="Say hello.", temperature=0.0, stream=True, usage=True)
     assert result.rows[0]["completion_tokens"] > 0
     assert "".join(log.message for log in result.logs) == result.rows[0]["answer"].strip("\n")
 

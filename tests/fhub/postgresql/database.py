@@ -19,6 +19,12 @@ from heddle.sdk import StepContext, Table, Writer
 from tests.services.postgresql import Postgresql
 from tests.services.service import HOST
 
+WAITING = (
+    "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction' "
+    "AND pid <> pg_backend_pid()"
+)
+"""Transactions that wait for their client."""
+
 
 class Database:
     """`resource` and `session` are open while the test runs."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -20,9 +19,10 @@ from fhub.postgresql.settings import ConnectionConfig, ExecuteConfig, InsertConf
 from fhub.postgresql.tables import read_table
 from heddle.core.failure import is_transient
 from heddle.sdk import StepContext, Writer
-from tests.fhub.postgresql.database import Database, opened, put
+from tests.fhub.postgresql.database import WAITING, Database, opened, put
 from tests.services.postgresql import Postgresql
-from tests.services.service import HOST, free_port
+from tests.services.service import HOST, deaf_port
+from tests.waiting import until
 
 PAGE = Path(__file__).parents[3] / "docs" / "connectors" / "postgresql.md"
 _ROW = re.compile(r"^\| (?P<what>.+?) \| `(?P<said>.+)` \| (?P<again>yes|no)\b")
@@ -47,6 +47,11 @@ def connecting(database: Database, **settings: object) -> None:
     place = {"host": HOST, "port": database.server.port, **settings}
     with closing(Connection(ConnectionConfig(**place))) as connection:
         connection.opened()
+
+
+def nobody_listens(database: Database) -> None:
+    with deaf_port() as port:
+        connecting(database, port=port)
 
 
 @contextmanager
@@ -106,9 +111,7 @@ def deadlock(database: Database) -> None:
     for thread in threads:
         thread.start()
     waiting = "SELECT count(*) AS n FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-    deadline = time.monotonic() + 10
-    while database.rows(waiting) != [{"n": 2}]:
-        assert time.monotonic() < deadline
+    until(lambda: database.rows(waiting) == [{"n": 2}])
     database.run("ROLLBACK")
     for thread in threads:
         thread.join()
@@ -117,15 +120,15 @@ def deadlock(database: Database) -> None:
 
 
 def too_slow(database: Database) -> None:
-    with timed(database, statement_timeout="50ms") as hasty:
+    with timed(database, statement_timeout="1s") as hasty:
         hasty.query("SELECT pg_sleep(60)::text AS s")
 
 
 def too_idle(database: Database) -> None:
-    with timed(database, idle_in_transaction_session_timeout="50ms") as hasty:
+    with timed(database, idle_in_transaction_session_timeout="1s") as hasty:
         writer = insert(hasty)
         put(writer, {"id": [1]})
-        time.sleep(0.3)
+        until(lambda: not database.rows(WAITING))
         put(writer, {"id": [2]})
 
 
@@ -135,7 +138,7 @@ def changed(database: Database) -> None:
 
 
 PROVOKED: dict[str, Callable[[Database], None]] = {
-    "nobody listens, connecting takes too long": lambda d: connecting(d, port=free_port()),
+    "nobody listens, connecting takes too long": nobody_listens,
     "the server starts, stops or is full (57P03, 53300)": lambda d: connecting(d, user="nobody_more"),
     "wrong password, user, database or host": lambda d: connecting(d, user="nobody"),
     "TLS: none, a certificate that is not trusted or for another name": lambda d: connecting(

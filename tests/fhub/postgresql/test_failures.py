@@ -21,10 +21,10 @@ from fhub.postgresql.reading import read
 from fhub.postgresql.settings import ConnectionConfig, ExecuteConfig, InsertConfig
 from heddle.core.failure import is_transient
 from heddle.sdk import StepContext, Table, Writer
-from tests.fhub.postgresql.database import Database, opened, put
+from tests.fhub.postgresql.database import WAITING, Database, opened, put
 from tests.services.postgresql import PASSWORD, Postgresql
-from tests.services.service import HOST, free_port
-from tests.waiting import until
+from tests.services.service import HOST, deaf_port
+from tests.waiting import PATIENCE_S, until
 
 LONG = "SELECT pg_sleep(60)::text AS s"
 
@@ -111,7 +111,8 @@ def test_what_an_open_server_refuses(postgresql: Postgresql) -> None:
 
 
 def test_nobody_is_there() -> None:
-    error = connect_error(host=HOST, port=free_port())
+    with deaf_port() as port:
+        error = connect_error(host=HOST, port=port)
     assert "Connection refused; is the server running" in str(error)
     assert is_transient(error)
     assert "check `host`" in str(connect_error(host="nowhere.invalid"))
@@ -131,7 +132,7 @@ def test_a_full_server(database: Database) -> None:
 @pytest.fixture(scope="module")
 def hasty(postgresql: Postgresql) -> Iterator[Database]:
     """A statement may take a moment, a transaction that waits too."""
-    timeouts = {"statement_timeout": "300ms", "idle_in_transaction_session_timeout": "300ms"}
+    timeouts = {"statement_timeout": "2s", "idle_in_transaction_session_timeout": "2s"}
     with opened(postgresql, postgresql.create_database(), **timeouts) as found:
         yield found
 
@@ -156,7 +157,7 @@ def test_a_transaction_that_waits_too_long(hasty: Database) -> None:
     hasty.run("CREATE TABLE waiting (id int)")
     writer = insert(hasty, "waiting")
     put(writer, {"id": [1]})
-    time.sleep(0.5)
+    until(lambda: not hasty.rows(WAITING))
     with pytest.raises(PostgresqlError, match="idle-in-transaction"):
         writer.commit()
     writer.abort()
@@ -204,7 +205,7 @@ def test_a_cancelled_call_ends_on_the_server_too(
     thread.start()
     until(lambda: database.rows(others) == [{"n": 1}])
     cancelled.set()
-    thread.join(10)
+    thread.join(PATIENCE_S)
     assert len(raised) == 1
     until(lambda: database.rows(others) == [{"n": 0}])
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +15,7 @@ from fhub.postgresql.settings import TableConfig
 from fhub.postgresql.tables import read_table
 from heddle.sdk import StepContext, Table
 from tests.fhub.postgresql.database import Database
+from tests.waiting import until
 
 ROWS = 300_000
 
@@ -132,7 +132,5 @@ def test_leaving_early_stops_the_server(big: Database, partitions: int) -> None:
         "SELECT count(*) AS n FROM pg_stat_activity WHERE state <> 'idle' AND query LIKE 'COPY%big%' "
         "AND pid <> pg_backend_pid()"
     )
-    deadline = time.monotonic() + 10
-    while big.rows(running) != [{"n": 0}]:
-        assert time.monotonic() < deadline
+    until(lambda: big.rows(running) == [{"n": 0}])
     assert read(big, "seen").num_rows == 10

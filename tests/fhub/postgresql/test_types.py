@@ -161,7 +161,7 @@ KINDS = {
 }
 
 
-@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(
     rows=st.lists(st.fixed_dictionaries({k: st.one_of(st.none(), v) for k, v in VALUES.items()}), max_size=5)
 )

@@ -20,7 +20,7 @@ OPTIONS = (
     *("-Xmx256m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"),
     "--add-opens=java.base/java.nio=ALL-UNNAMED",  # Arrow's memory
 )
-ANSWER_S = 60.0
+ANSWER_S = 120.0
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -13,7 +13,7 @@ from tests.flightsql.clients.jdbc import JdbcError, connected, rows_of
 
 Rows = list[dict[str, str | None]]
 Settings = Mapping[str, str]
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 
 def query(url: str, settings: Settings, text: str, parameters: Sequence[object] = ()) -> Rows:

@@ -36,6 +36,6 @@ def test_program(name: str, address: str, tmp_path: Path) -> None:
         for file in ("go.mod", "go.sum"):
             (tmp_path / file).write_text((GO / file).read_text())
         command = ["go", "run", "-buildvcs=false", "."]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout == printed

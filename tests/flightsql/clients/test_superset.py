@@ -16,7 +16,9 @@ PROGRAM = Path(__file__).with_name("superset.py")
 def superset(address: str) -> Any:
     if not PYTHON.exists():
         raise ServiceMissing("flightsql-dbapi")
-    done = subprocess.run([PYTHON, PROGRAM, address], capture_output=True, text=True, timeout=90, check=False)
+    done = subprocess.run(
+        [PYTHON, PROGRAM, address], capture_output=True, text=True, timeout=240, check=False
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 

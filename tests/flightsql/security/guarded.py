@@ -85,8 +85,9 @@ class Guarded(HeddleServe):
         change_users(self.programs / "users.toml", change)
 
     def audited(self) -> list[dict[str, object]]:
-        lines = (self.programs / "audit.jsonl").read_text().splitlines()
-        return [json.loads(line) for line in lines]
+        """The lines that are there as a whole."""
+        lines, _, _ = (self.programs / "audit.jsonl").read_text().rpartition("\n")
+        return [json.loads(line) for line in lines.splitlines()]
 
 
 def user(name: str, *roles: str, token: TokenEntry | None = None) -> UserEntry:

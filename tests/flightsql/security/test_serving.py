@@ -33,7 +33,7 @@ file = "audit.jsonl"
 [serve.admission]
 running = 2
 waiting = 1
-wait = "500ms"
+wait = "4s"
 """
 TOKEN, ENTRY = new_token(None)
 USERS = (
@@ -192,7 +192,7 @@ def test_limits_of_a_role(server: Guarded) -> None:
 
 
 def test_more_statements_than_may_run(server: Guarded) -> None:
-    """`robot` runs one at a time: the second waits for half a second, then gives up."""
+    """`robot` runs one at a time: the second waits for some seconds, then gives up."""
     robot = {AUTHORIZATION: f"Bearer {TOKEN}"}
     ended: list[str] = []
     first = threading.Thread(target=lambda: ended.append(refusal(server.uri, LONG, **robot)))

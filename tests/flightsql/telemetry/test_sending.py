@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from tests.flightsql.clients.raw import Raw
 from tests.flightsql.telemetry.collector import Parent, grpc_collector, http_collector
 from tests.flightsql.telemetry.page import Page
 from tests.flightsql.telemetry.servers import served, spans_to, write
+from tests.services.service import deaf_port
 from tests.waiting import until
 
 ONE = query("SELECT 1 AS one")
@@ -71,7 +73,7 @@ def test_the_end_sends_what_is_left(tmp_path: Path) -> None:
             ask_once(running.server.url)
             assert not collector.spans
         assert {"prepare", "SELECT", "admission", "plan"} <= set(collector.names())
-    assert not own_threads()
+    until(lambda: not own_threads(), "threads stay behind")
 
 
 def test_by_grpc(tmp_path: Path) -> None:
@@ -166,12 +168,13 @@ def test_two_servers_in_one_process(tmp_path: Path) -> None:
 @pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
 def test_a_collector_that_is_not_there(tmp_path: Path, protocol: str) -> None:
     """One line; statements go on, and the end does not wait."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
     lines: list[str] = []
-    url = f"http://127.0.0.1:{port}"
     environ = {"OTEL_EXPORTER_OTLP_TIMEOUT": "1"}
-    with served(tmp_path, spans_to(url, f'protocol = "{protocol}"'), lines, environ) as running:
+    with ExitStack() as open:
+        url = f"http://127.0.0.1:{open.enter_context(deaf_port())}"
+        running = open.enter_context(
+            served(tmp_path, spans_to(url, f'protocol = "{protocol}"'), lines, environ)
+        )
         ask_once(running.server.url)
         until(lambda: len(lines) > 0, "nobody is told")
         for _ in range(3):

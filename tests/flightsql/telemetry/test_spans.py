@@ -271,16 +271,16 @@ def test_texts_only_when_they_are_asked_for(collector: Collector, tmp_path: Path
     assert {"warehouse", "heddle"} <= {each["service.name"] for each in collector.resources}
 
 
-def test_a_share_of_traces(collector: Collector, tmp_path: Path, parent: Parent) -> None:
+def test_a_share_of_traces(tmp_path: Path, parent: Parent) -> None:
     """None of those that begin here; those of clients are sent as they want."""
-    with served(tmp_path, spans_to(collector.url, "sample = 0")) as running:
-        collector.clear()
-        with Raw(running.server.url) as raw:
-            raw.ask(query("SELECT 8 AS eight"))
-        with Raw(running.server.url, headers=[parent.header]) as raw:
-            raw.ask(query("SELECT 9 AS nine"))
-        request(collector, parent, "DoGet")
-    assert {span.trace_id.hex() for span in collector.spans} == {parent.trace}
+    with http_collector() as collector:
+        with served(tmp_path, spans_to(collector.url, "sample = 0")) as running:
+            with Raw(running.server.url) as raw:
+                raw.ask(query("SELECT 8 AS eight"))
+            with Raw(running.server.url, headers=[parent.header]) as raw:
+                raw.ask(query("SELECT 9 AS nine"))
+            request(collector, parent, "DoGet")
+        assert {span.trace_id.hex() for span in collector.spans} == {parent.trace}
 
 
 @pytest.mark.parametrize(
