@@ -74,7 +74,7 @@ if ! cmp -s "$clients/jdbc/pom.xml" "$cache/flightsql/jdbc/pom.xml"; then
     echo "fetching Arrow's JDBC driver" >&2
     rm -rf "$cache/flightsql/jdbc"
     mkdir -p "$cache/flightsql/jdbc"
-    mvn --quiet --batch-mode --file "$clients/jdbc/pom.xml" dependency:copy \
+    mvn --quiet --batch-mode --file "$clients/jdbc/pom.xml" dependency:copy dependency:copy-dependencies \
         -DoutputDirectory="$PWD/$cache/flightsql/jdbc"
     cp "$clients/jdbc/pom.xml" "$cache/flightsql/jdbc/pom.xml"
 fi

@@ -1,4 +1,4 @@
-"""Arrow's JDBC driver, in two versions: what DBeaver, Tableau and Metabase do with it."""
+"""Arrow's JDBC driver, in several versions: what DBeaver, Tableau and Metabase do with it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import pytest
 
 from tests.flightsql.clients import jdbc_tasks as tasks
 from tests.flightsql.clients import keyed
-from tests.flightsql.clients.jdbc import VERSIONS, JdbcDriver, JdbcError
+from tests.flightsql.clients.jdbc import NEWEST, VERSIONS, JdbcDriver, JdbcError
 from tests.flightsql.clients.shop import LONG
 
 PLAIN = {"useEncryption": "false"}
 
 
-@pytest.fixture(scope="module", params=VERSIONS)
+@pytest.fixture(scope="module", params=[*VERSIONS, NEWEST])
 def jdbc(request: pytest.FixtureRequest) -> Iterator[JdbcDriver]:
     with JdbcDriver(request.param) as driver:
         yield driver
