@@ -7,6 +7,7 @@ another, they stay views: the rows of the operators on the way promise them, and
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
@@ -20,7 +21,7 @@ from heddle.logical.sql import fragment_sql
 
 RULE: Final = "keep_views"
 VIEW: Final = pa.string_view()
-_CONDITIONS: Final = (" WHERE ", " HAVING ", " QUALIFY ", " JOIN ")
+_CONDITIONS: Final = r"(?i)\b(WHERE|HAVING|QUALIFY|JOIN|INTERSECT|EXCEPT)\b"
 
 
 def keep_views(plan: LogicalPlan, noted: Container[OpId] | None) -> LogicalPlan:
@@ -46,8 +47,7 @@ def _takes_views(fragment: Fragment) -> bool:
     to it, do not compare views."""
     if fragment.engine != "datafusion" or len(fragment.inputs) != 1:
         return False
-    sql = fragment_sql(fragment)
-    return not any(word in sql for word in _CONDITIONS)
+    return re.search(_CONDITIONS, fragment_sql(fragment)) is None
 
 
 def _way(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from heddle.database.database import Database
 from heddle.engine import Engine, RunOptions
+from tests.database.asking import Asked
 from tests.engine.harness import run
 
 PLUGIN = """
@@ -166,3 +169,23 @@ def test_checked_steps(shop: Path) -> None:
     assert run(path, ["found"], inline=True, check_steps=True).rows("found") == (
         run(path, ["found"], inline=True).rows("found")
     )
+
+
+@pytest.mark.parametrize(
+    "condition", ["where city = 'Oslo'", "WHERE tax > 0.5", "where note like '3%' and tax is not null"]
+)
+def test_conditions_of_clients(shop: Path, condition: str) -> None:
+    path = program(shop, "    | shop.tax_and_tell\n", "select {city, note, tax}", PRICED)
+    asked = (
+        f"select city, count(*) as rows, max(note) as last from found {condition} group by city order by city"
+    )
+    with Database.open((path,)) as database:
+        found = Asked(database).rows(asked)
+    conditions = {
+        "where city = 'Oslo'": lambda row: row["city"] == "Oslo",
+        "WHERE tax > 0.5": lambda row: row["tax"] > 0.5,
+        "where note like '3%' and tax is not null": lambda row: row["note"].startswith("3"),
+    }
+    rows = run(path, ["found"], inline=True).rows("found")
+    left = [row for row in rows if conditions[condition](row)]
+    assert {row["city"]: row["rows"] for row in found} == Counter(row["city"] for row in left)
