@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import json
 import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import field
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +19,9 @@ from heddle.core.record import record
 
 IDLE_MAX: Final = 8
 """Instances that wait for a run; without data one takes about a megabyte."""
+
+QUERIES_MAX: Final = 32
+"""Queries that a cursor knows: a few kilobytes each."""
 
 FLUSH_ALONE: Final = "16MB"
 """How much freed memory an instance keeps: 50 MB less in all than with `FLUSH_BESIDE_OTHERS`."""
@@ -55,12 +61,39 @@ class Profile:
 
 
 @record(slots=True, eq=False)
+class Cursor:
+    """A connection of its own, which profiles its queries; what is registered in it no other sees.
+
+    Before DuckDB plans and runs a query, its client parses and binds it once for the names of the columns, a
+    millisecond for a few joins. So those that were asked last are kept.
+    """
+
+    connection: duckdb.DuckDBPyConnection
+    _queries: OrderedDict[tuple[str, str], duckdb.DuckDBPyRelation] = field(default_factory=OrderedDict)
+
+    def query(self, sql: str, values: Sequence[object]) -> duckdb.DuckDBPyRelation:
+        """What runs when its rows are asked for, each time anew."""
+        asked = (sql, repr(values))
+        query = self._queries.pop(asked, None)
+        if query is None:
+            query = self.connection.sql(sql, params=values)
+        self._queries[asked] = query
+        if len(self._queries) > QUERIES_MAX:
+            self._queries.popitem(last=False)
+        return query
+
+    def close(self) -> None:
+        self._queries.clear()
+        self.connection.close()
+
+
+@record(slots=True, eq=False)
 class _Instance:
     """A database in memory, with the limits that were set last: setting them costs milliseconds, as does
     a cursor, so `cursors` has those that wait for a query."""
 
     connection: duckdb.DuckDBPyConnection
-    cursors: list[duckdb.DuckDBPyConnection]
+    cursors: list[Cursor]
     memory_bytes: int = 0
     cores: int = 0
     flush: str = ""
@@ -123,9 +156,8 @@ class DuckSession:
         self._lock = threading.Lock()
         self._instance: _Instance | None = None
 
-    def cursor(self) -> duckdb.DuckDBPyConnection:
-        """A connection of its own, which profiles its queries; what is registered in it no other sees. The
-        caller closes it or gives it back."""
+    def cursor(self) -> Cursor:
+        """The caller closes it or gives it back."""
         with self._lock:
             if self._instance is None:
                 self._instance = _POOL.take()
@@ -133,12 +165,12 @@ class DuckSession:
                 self._instance.limit(self._memory_bytes, self._cores, self._spill, flush)
             if self._instance.cursors:
                 return self._instance.cursors.pop()
-            cursor = self._instance.connection.cursor()
+            connection = self._instance.connection.cursor()
         for setting in _PROFILING:
-            cursor.execute(setting)
-        return cursor
+            connection.execute(setting)
+        return Cursor(connection)
 
-    def give_back(self, cursor: duckdb.DuckDBPyConnection) -> None:
+    def give_back(self, cursor: Cursor) -> None:
         """For another query, in place of closing it: one whose query ended, with nothing registered in it."""
         with self._lock:
             assert self._instance is not None, "the session is open as long as its cursors"
@@ -153,9 +185,9 @@ class DuckSession:
         _POOL.give_back(instance, reusable=not self._spill.exists())
 
 
-def profile_of(cursor: duckdb.DuckDBPyConnection) -> Profile | None:
+def profile_of(cursor: Cursor) -> Profile | None:
     """What the cursor's last query took; None when it did not run to its end."""
-    told = json.loads(cursor.get_profiling_information(format="json"))
+    told = json.loads(cursor.connection.get_profiling_information(format="json"))
     if "query" not in told:
         return None
     return Profile(

@@ -49,7 +49,7 @@ def describe_on_duckdb(
     fragment: Fragment, inputs: Mapping[str, DuckInput], duck: DuckSession
 ) -> FragmentPlans:
     """`inputs` is by relation. Raises what DuckDB raises."""
-    with duck.cursor() as cursor:
+    with duck.cursor().connection as cursor:
         tables = [_table(cursor, relation, given) for relation, given in inputs.items()]
         logical, physical = _plans(cursor, fragment, tables)
     pushed = [
@@ -71,7 +71,7 @@ def _pushed(
 ) -> Iterator[Pushed]:
     """For each scan of the relation."""
     files = inputs[relation].files is not None
-    with duck.cursor() as cursor:
+    with duck.cursor().connection as cursor:
         tables = [
             _table(cursor, other, given)
             if files and other == relation

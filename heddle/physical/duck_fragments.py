@@ -12,7 +12,6 @@ from dataclasses import replace
 from threading import Thread
 from typing import TypeAlias
 
-import duckdb
 import pyarrow as pa
 
 from heddle.core.planning import quoted
@@ -22,7 +21,7 @@ from heddle.logical.sql import fragment_sql, names_read
 from heddle.physical.batches import Batches, as_plain, at_least_one, given_schema
 from heddle.physical.cancel import CancelToken
 from heddle.physical.channel import JOIN_WAIT_S, Channel
-from heddle.physical.duck import DuckSession, profile_of
+from heddle.physical.duck import Cursor, DuckSession, profile_of
 from heddle.physical.duck_sql import (
     DuckTable,
     duckdb_sql,
@@ -98,11 +97,11 @@ class DuckFragment:
 
     def _batches(self, schema: pa.Schema) -> Batches:
         cursor = self._duck.cursor()
-        forget = self._stop.on_cancel(cursor.interrupt)
+        forget = self._stop.on_cancel(cursor.connection.interrupt)
         ended = False
         try:
             tables = [self._table(cursor, relation, source) for relation, source in self._inputs.items()]
-            result = cursor.sql(duckdb_sql(self._fragment, tables), params=values_of(tables))
+            result = cursor.query(duckdb_sql(self._fragment, tables), values_of(tables))
             for batch in result.to_arrow_reader(self._env.batch_rows):
                 yield as_plain(batch, schema)
             ended = True
@@ -116,7 +115,7 @@ class DuckFragment:
             else:
                 cursor.close()
 
-    def _count(self, cursor: duckdb.DuckDBPyConnection) -> None:
+    def _count(self, cursor: Cursor) -> None:
         """A query that was left before its end has no profile."""
         profile = profile_of(cursor)
         if profile is not None:
@@ -126,7 +125,7 @@ class DuckFragment:
                 spilled_bytes=profile.spilled_bytes,
             )
 
-    def _table(self, cursor: duckdb.DuckDBPyConnection, relation: str, source: FragmentInput) -> DuckTable:
+    def _table(self, cursor: Cursor, relation: str, source: FragmentInput) -> DuckTable:
         if isinstance(source, FileBinding):
             from heddle.std.readers import plain_parquet
 
@@ -137,13 +136,13 @@ class DuckFragment:
         name = stream_name(relation)
         self._registered = True
         if isinstance(source, Frame):
-            cursor.register(name, pa.Table.from_batches(source.batches, schema=source.schema))
+            cursor.connection.register(name, pa.Table.from_batches(source.batches, schema=source.schema))
         else:
             first = next(source)
             leaf = Channel(self._stop, bytes_max=self._env.channel_bytes_max)
             self._leaves.append(leaf)
             self._threads.append(feed(first, source, leaf))
-            cursor.register(name, pa.RecordBatchReader.from_batches(first.schema, iter(leaf)))
+            cursor.connection.register(name, pa.RecordBatchReader.from_batches(first.schema, iter(leaf)))
         return stream_table(relation)
 
     def _on_datafusion(self, fragment: Fragment, inputs: Mapping[str, FragmentInput]) -> Batches:

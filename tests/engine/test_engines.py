@@ -12,6 +12,7 @@ import pytest
 
 from heddle.engine import Engine, RunOptions
 from heddle.errors import UsageError
+from heddle.frontend.typed import TypedProgram
 from heddle.logical.plan import EngineChoice, Fragment
 from heddle.physical.cancel import CancelToken
 from heddle.std.sinks import Streams
@@ -291,3 +292,38 @@ def test_the_choice_is_part_of_the_plan(folder: Path) -> None:
         assert checked is not None
         plan = engine.plan(checked, RunOptions())
     assert all(op.engine == "datafusion" for op in plan.ops.values() if isinstance(op, Fragment))
+
+
+SPENT = """
+step orders = io.parquet { path: "orders.parquet" }
+
+workflow Spent {
+  (from orders | group customer ( aggregate { n = count this, most = max amount } ) | sort customer)
+    > spent
+}
+"""
+
+
+def test_a_query_that_duckdb_knows_sees_the_file_as_it_is(folder: Path) -> None:
+    """Other rows, other columns beside, another type: all after the instance has run the query."""
+    file, answer = folder / "orders.parquet", folder / "answer.parquet"
+
+    def most(engine: Engine, checked: TypedProgram) -> list[dict[str, object]]:
+        options = RunOptions(outputs={"spent": str(answer)})
+        streams = Streams(io.StringIO(), io.StringIO())
+        result = engine.run(checked, options, lambda event: None, CancelToken(), streams)
+        assert result.error is None, result.error
+        return pq.read_table(answer).to_pylist()
+
+    with Engine.open(program(folder, SPENT)) as engine:
+        checked = engine.check().program
+        assert checked is not None
+        assert len(most(engine, checked)) == 1_000
+        amounts = pa.array([2.5, 3.5], pa.float64())
+        pq.write_table(pa.table({"amount": amounts, "customer": [7, 7], "other": ["a", "b"]}), file)
+        assert most(engine, checked) == [{"customer": 7, "n": 2, "most": 3.5}]
+        pq.write_table(pa.table({"amount": amounts.cast(pa.float32()), "customer": [8, 9]}), file)
+        assert [row["most"] for row in most(engine, checked)] == [2.5, 3.5]
+        file.unlink()
+        with pytest.raises(AssertionError, match=r"orders\.parquet"):
+            most(engine, checked)
