@@ -350,9 +350,9 @@ def _whole(output: Sequence[pa.Table]) -> pa.Table:
 
 
 def _counts_passed(counts: Sequence[int], refused: Sequence[RejectedRows]) -> list[int]:
-    rows = pc.unique(pa.chunked_array([r.rows for r in refused], pa.int64())).to_numpy()
+    rows = pc.unique(pa.chunked_array([r.rows for r in refused], pa.int64()))
     edges = list(accumulate(counts))
-    below = [int((rows < edge).sum()) for edge in edges]
+    below = [pc.sum(pc.less(rows, edge)).as_py() or 0 for edge in edges]
     return [count - (b - a) for count, a, b in zip(counts, [0, *below], below, strict=False)]
 
 
