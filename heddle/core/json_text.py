@@ -1,7 +1,7 @@
 """Rows as JSON texts, one object a row, by Arrow's kernels.
 
 Timestamps are ISO 8601 with `Z`, decimals numbers with all their digits, binary values base64, durations
-ISO 8601 (`PT1.5S`). NaN and infinity have no JSON form and are null.
+and intervals ISO 8601 (`PT1.5S`, `P1M2DT3S`). NaN and infinity have no JSON form and are null.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ Pieces: TypeAlias = "list[pa.StringArray | str]"
 put together twice is copied twice."""
 
 _NULL = "null"
+_DECIMALS = {"s": 0, "ms": 3, "us": 6, "ns": 9}
 _SHORT_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\f": "\\f"}
 _CONTROL = "[\\x00-\\x1f]"
 _FIRST_PLAIN = 0x20
@@ -107,11 +108,11 @@ def value_texts(array: pa.Array) -> pa.StringArray:
     if _t.is_time(type_):
         return pc.replace_substring_regex(pc.cast(array, pa.string()), r"\.0+$", "")
     if _t.is_duration(type_):
-        per_second = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[type_.unit]
-        seconds = pc.cast(
-            pc.divide(pc.cast(array.cast(pa.int64()), pa.float64()), float(per_second)), pa.string()
-        )
+        seconds = _seconds(array.cast(pa.int64()), _DECIMALS[type_.unit])
         return pc.binary_join_element_wise("PT", seconds, "S", "")
+    if _t.is_interval(type_):
+        # Arrow has no kernels for its fields.
+        return pa.array([None if v is None else _interval(*v) for v in array.to_pylist()], pa.string())
     if (
         _t.is_binary(type_)
         or _t.is_large_binary(type_)
@@ -125,6 +126,22 @@ def value_texts(array: pa.Array) -> pa.StringArray:
     if _t.is_date(type_):
         return pc.cast(array, pa.string())
     return pa.array([None if v is None else str(v) for v in array.to_pylist()], pa.string())
+
+
+def _seconds(counts: pa.Int64Array, decimals: int) -> pa.StringArray:
+    """Counts of a decimal part of a second, as seconds with all their digits."""
+    whole = pc.divide(counts, 10**decimals)
+    rest = pc.subtract(counts, pc.multiply(whole, 10**decimals))
+    sign = pc.if_else(pc.and_(pc.less(rest, 0), pc.equal(whole, 0)), "-", "")
+    digits = pc.utf8_lpad(pc.cast(pc.abs(rest), pa.string()), width=decimals, padding="0")
+    text = pc.binary_join_element_wise(sign, pc.cast(whole, pa.string()), ".", digits, "")
+    return pc.replace_substring_regex(text, r"\.0*$|(\.\d*?[1-9])0+$", r"\1")
+
+
+def _interval(months: int, days: int, nanoseconds: int) -> str:
+    seconds = _seconds(pa.array([nanoseconds], pa.int64()), _DECIMALS["ns"])[0].as_py()
+    time = f"T{seconds}S" if nanoseconds or not (months or days) else ""
+    return "P" + (f"{months}M" if months else "") + (f"{days}D" if days else "") + time
 
 
 def _timestamp_pieces(array: pa.Array) -> Pieces:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heddle.core.json_text import to_json
+from heddle.core.json_text import to_json, value_texts
 
 UTC = dt.UTC
 
@@ -102,3 +102,25 @@ def test_floats_come_back_unchanged(values: list[float]) -> None:
 def test_any_text_comes_back_unchanged(values: list[str | None], name: str) -> None:
     texts = to_json(pa.table({name: pa.array(values, pa.string())})).to_pylist()
     assert [json.loads(t)[name] for t in texts] == values
+
+
+@pytest.mark.parametrize(
+    ("unit", "expected"),
+    [
+        ("s", ["PT-5S", "PT1500S", "PT9223372036854775807S"]),
+        ("ms", ["PT-0.005S", "PT1.5S", "PT9223372036854775.807S"]),
+        ("us", ["PT-0.000005S", "PT0.0015S", "PT9223372036854.775807S"]),
+        ("ns", ["PT-0.000000005S", "PT0.0000015S", "PT9223372036.854775807S"]),
+    ],
+)
+def test_durations_keep_all_their_digits(unit: str, expected: list[str]) -> None:
+    assert value_texts(pa.array([-5, 1_500, 2**63 - 1], pa.duration(unit))).to_pylist() == expected
+
+
+def test_intervals_are_iso_8601() -> None:
+    intervals = pa.array(
+        [(0, 0, 0), (0, 1, 0), (13, -2, 5), (0, 0, -1_500_000_000), None], pa.month_day_nano_interval()
+    )
+    expected = ["PT0S", "P1D", "P13M-2DT0.000000005S", "PT-1.5S", None]
+    assert value_texts(intervals).to_pylist() == expected
+    assert to_json(pa.table({"i": intervals})).to_pylist()[1] == '{"i":"P1D"}'
