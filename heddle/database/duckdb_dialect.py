@@ -313,7 +313,27 @@ def _bound(values: Mapping[str, object]) -> list[object] | dict[str, object] | N
 
 
 def _plain_value(value: object) -> object:
-    return value.as_py() if isinstance(value, pa.Scalar) else value
+    """Python's times end with microseconds, and so do the values that DuckDB's client takes."""
+    if not isinstance(value, pa.Scalar):
+        return value
+    held = _in_microseconds(value.type)
+    try:
+        return (value if value.type == held else value.cast(held)).as_py()
+    except pa.ArrowInvalid as error:
+        raise QueryError(
+            "invalid",
+            f"a parameter of type {value.type} has parts of a microsecond",
+            help="give it in microseconds, or ask in DataFusion's dialect, with the language `sql`",
+        ) from error
+
+
+def _in_microseconds(type_: pa.DataType) -> pa.DataType:
+    """The type itself, when it has no nanoseconds."""
+    if pa.types.is_timestamp(type_) and type_.unit == "ns":
+        return pa.timestamp("us", type_.tz)
+    if pa.types.is_duration(type_) and type_.unit == "ns":
+        return pa.duration("us")
+    return pa.time64("us") if type_ == pa.time64("ns") else type_
 
 
 def _type(type_: pa.DataType) -> pa.DataType:

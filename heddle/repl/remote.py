@@ -261,7 +261,7 @@ def _bound(parameters: pa.Schema, values: Sequence[object]) -> pa.RecordBatch:
     columns = []
     for value in values:
         scalar = value if isinstance(value, pa.Scalar) else pa.scalar(value)
-        columns.append(pa.array([scalar.as_py()], scalar.type))
+        columns.append(pa.array([scalar], scalar.type))
     return pa.RecordBatch.from_arrays(columns, names=parameters.names)
 
 

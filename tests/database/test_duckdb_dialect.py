@@ -157,6 +157,14 @@ def test_values_of_parameters(sales: Asked) -> None:
     assert sales.rows("select $1 as v", "'; drop table t", settings=DUCKDB) == [{"v": "'; drop table t"}]
 
 
+@pytest.mark.parametrize("type_", [pa.timestamp("ns"), pa.time64("ns"), pa.duration("ns")])
+def test_a_parameter_with_parts_of_a_microsecond_is_refused(sales: Asked, type_: pa.DataType) -> None:
+    (row,) = sales.rows("select $1 as v", pa.scalar(5_000, type_), settings=DUCKDB)
+    assert row["v"] is not None
+    with pytest.raises(QueryError, match="parts of a microsecond"):
+        sales.rows("select $1 as v", pa.scalar(5_001, type_), settings=DUCKDB)
+
+
 def test_a_query_names_tables_as_everywhere(sales: Asked) -> None:
     for table in ("t", "Sales.t", 'sales."t"', "heddle.Sales.t", '"heddle"."Sales"."t" as "t"', "T"):
         name = sales.database.catalog
