@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Final, Literal, TypeAlias, assert_never
 
@@ -38,6 +39,8 @@ READ_MAX: Final = 1_000
 """Plans that are kept read."""
 READ_CHARS_MAX: Final = 20_000
 """Plans of longer texts are not kept: most of those hold values that do not come again."""
+
+_DIVIDES_FILES: Final = "datafusion.optimizer.repartition_file_scans"
 
 POOL_SHARES: Final[Mapping[ContextKind, float]] = {"reducing": 0.6, "piped": 0.3, "streaming": 0.1}
 
@@ -122,35 +125,42 @@ class Session:
         return _schema_of_batches(frame, context, fragment.row), frame.collect()
 
     def _plan(self, fragment: Fragment, bindings: Mapping[str, Binding]) -> tuple[DataFrame, SessionContext]:
+        arrow = any(isinstance(b, FileBinding) and b.step == "arrow" for b in bindings.values())
         with self._lock:
             context = self._context(_kind(fragment, bindings))
-            kept = {relation: self._files(binding) for relation, binding in bindings.items()}
-            key: object | None = None
-            sql = fragment_sql(fragment)
-            if self._keeps_files and len(sql) <= READ_CHARS_MAX and None not in kept.values():
-                key = (id(context), sql, fragment.columns, fragment.limit, *kept.items())
-                known = self._read.get(key)
-                if known is not None:
-                    self._read.move_to_end(key)
-                    return context.create_dataframe_from_logical_plan(known), context
-            for relation, binding in bindings.items():
-                place = id(context), relation
-                if kept[relation] is None or self._kept.get(place) != kept[relation]:
-                    self._unbind(context, relation)
-                    self._bind(context, fragment, relation, binding)
-                    self._kept[place] = kept[relation]
-            frame = context.sql(_with_kept_limits(sql))
-            for relation, files in kept.items():
-                if files is None:
-                    self._unbind(context, relation)
-            if fragment.columns is not None:
-                frame = frame.select(*(quoted(name) for name in fragment.columns))
-            frame = frame if fragment.limit is None else frame.limit(fragment.limit)
-            if key is not None:
-                self._read[key] = frame.logical_plan()
-                while len(self._read) > READ_MAX:
-                    self._read.popitem(last=False)
-            return frame, context
+            with _files_in_one_piece(context) if arrow else nullcontext():
+                return self._frame(context, fragment, bindings), context
+
+    def _frame(
+        self, context: SessionContext, fragment: Fragment, bindings: Mapping[str, Binding]
+    ) -> DataFrame:
+        kept = {relation: self._files(binding) for relation, binding in bindings.items()}
+        key: object | None = None
+        sql = fragment_sql(fragment)
+        if self._keeps_files and len(sql) <= READ_CHARS_MAX and None not in kept.values():
+            key = (id(context), sql, fragment.columns, fragment.limit, *kept.items())
+            known = self._read.get(key)
+            if known is not None:
+                self._read.move_to_end(key)
+                return context.create_dataframe_from_logical_plan(known)
+        for relation, binding in bindings.items():
+            place = id(context), relation
+            if kept[relation] is None or self._kept.get(place) != kept[relation]:
+                self._unbind(context, relation)
+                self._bind(context, fragment, relation, binding)
+                self._kept[place] = kept[relation]
+        frame = context.sql(_with_kept_limits(sql))
+        for relation, files in kept.items():
+            if files is None:
+                self._unbind(context, relation)
+        if fragment.columns is not None:
+            frame = frame.select(*(quoted(name) for name in fragment.columns))
+        frame = frame if fragment.limit is None else frame.limit(fragment.limit)
+        if key is not None:
+            self._read[key] = frame.logical_plan()
+            while len(self._read) > READ_MAX:
+                self._read.popitem(last=False)
+        return frame
 
     def _files(self, binding: Binding) -> object | None:
         """What a binding to files depends on; None for one that is not kept."""
@@ -196,6 +206,17 @@ class Session:
                 context.register_table(relation, Table(ChannelDataset(schema, channel)))
             case _:
                 assert_never(binding)
+
+
+@contextmanager
+def _files_in_one_piece(context: SessionContext) -> Iterator[None]:
+    """For frames that are made meanwhile. DataFusion has each core read a part of a large file; of an Arrow
+    file it takes such a part into memory before it gives a row of it, and streams only a whole one."""
+    context.sql(f"SET {_DIVIDES_FILES} = false")
+    try:
+        yield
+    finally:
+        context.sql(f"SET {_DIVIDES_FILES} = true")
 
 
 def _with_kept_limits(sql: str) -> str:

@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
@@ -327,3 +328,22 @@ def test_a_query_that_duckdb_knows_sees_the_file_as_it_is(folder: Path) -> None:
         file.unlink()
         with pytest.raises(AssertionError, match=r"orders\.parquet"):
             most(engine, checked)
+
+
+@pytest.mark.parametrize("query", ["filter a > 5", "group s ( aggregate { n = count this } )"])
+def test_a_large_arrow_file_is_read_in_one_piece(tmp_path: Path, query: str) -> None:
+    """DataFusion takes a part of a divided Arrow file into memory before it gives a row of it; what is
+    read after it is divided."""
+    rows = pa.table({"a": pa.array(range(1_000_000), pa.int64()), "s": ["long enough"] * 1_000_000})
+    with pa.OSFile(str(tmp_path / "rows.arrow"), "wb") as file, pa.ipc.new_file(file, rows.schema) as writer:
+        writer.write_table(rows, max_chunksize=65_536)
+    pa.csv.write_csv(rows, tmp_path / "rows.csv")
+    formats = ("arrow", "csv")
+    steps = "".join(f'step {name} = io.{name} {{ path: "rows.{name}" }}\n' for name in formats)
+    flows = [f"workflow {n.title()} {{\n  (from {n} | {query})\n    > of_{n}\n}}\n" for n in formats]
+    with Engine.open(program(tmp_path, steps + "\n" + "\n".join(flows))) as engine:
+        checked = engine.check().program
+        assert checked is not None
+        explained = engine.explain(checked, RunOptions(engine="datafusion"))
+    whole = ["file_groups={1 group" in plan.physical for plan in explained.plans.values()]
+    assert whole == [True, False]
