@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+ROOT = Path(__file__).parents[2]
+EXAMPLES, MAKEFILE = ROOT / "examples", ROOT / "Makefile"
 REGENERATE = os.environ.get("HEDDLE_REGENERATE") == "1"
 ARGUMENTS = {"parameters": ("--profile", "real")}
 ENVIRONMENT = {"parameters": {"SALES_FILE": "sales.csv"}}
@@ -82,7 +85,7 @@ def test_parameters_of_another_profile(tmp_path: Path) -> None:
     assert "10.0" in done.stdout
 
 
-def test_demo_prices_and_sets_aside_every_order(tmp_path: Path) -> None:
+def test_demo_prices_and_sets_aside_every_order_and_answers(tmp_path: Path) -> None:
     folder = copy_of("demo", tmp_path)
     generate = [sys.executable, str(folder / "generate.py")]
     subprocess.run(generate, cwd=folder, check=True, capture_output=True)
@@ -103,3 +106,10 @@ def test_demo_prices_and_sets_aside_every_order(tmp_path: Path) -> None:
     assert not set(rejected) & set(priced["order_id"].to_pylist())
     assert priced["euro"].null_count == 0
     assert "plus" in done.stdout
+
+    (query,) = re.findall(r'heddle sql examples/demo/demo\.he -c "(.*?)"', MAKEFILE.read_text(), re.DOTALL)
+    asked = heddle("sql", "demo.he", "-c", query.replace("\\\n", ""), folder=folder)
+    assert asked.returncode == 0, asked.stderr
+    plus = priced.filter(pc.equal(priced["tier"], "plus")).group_by("country").aggregate([("euro", "sum")])
+    best = plus.sort_by([("euro_sum", "descending")])["country"].to_pylist()[:3]
+    assert [line.split()[0] for line in asked.stdout.splitlines()[2:5]] == best
