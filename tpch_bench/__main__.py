@@ -1,4 +1,5 @@
-"""TPC-H: Heddle's programs against DuckDB and DataFusion with the official SQL, and Polars by hand.
+"""TPC-H: Heddle's programs against DuckDB, DataFusion and, where it is installed, chDB with the official SQL,
+and Polars by hand.
 
 `python -m tpch_bench [--scale 1] [--queries 1,3] [--repeats 5] [--plot FILE.png]` makes the data, runs
 every query on every engine in random order, checks every answer against DuckDB's and prints medians

@@ -7,7 +7,13 @@ from pathlib import Path
 from tpch_bench.measure import Measured
 from tpch_bench.report import NAMES, wall_s
 
-COLORS = {"heddle": "#d1495b", "duckdb": "#e6b325", "datafusion": "#3b6fb6", "polars": "#6b8f71"}
+COLORS = {
+    "heddle": "#d1495b",
+    "duckdb": "#e6b325",
+    "datafusion": "#3b6fb6",
+    "polars": "#6b8f71",
+    "chdb": "#8a6fb0",
+}
 
 
 def write_plot(path: Path, title: str, measured: Measured) -> None:

@@ -14,7 +14,13 @@ from rich.table import Table
 from benchmarks.harness import commit, machine
 from tpch_bench.measure import Measured, Runs
 
-NAMES = {"heddle": "Heddle", "duckdb": "DuckDB", "datafusion": "DataFusion", "polars": "Polars"}
+NAMES = {
+    "heddle": "Heddle",
+    "duckdb": "DuckDB",
+    "datafusion": "DataFusion",
+    "polars": "Polars",
+    "chdb": "chDB",
+}
 BAR_WIDTH = 30
 SHORT_NAMES = {
     "geomean_vs_duckdb": "heddle_vs_duckdb_geomean",
@@ -34,8 +40,7 @@ def cpu_s(runs: Runs) -> float:
 
 def conditions(measured: Measured, scale: float) -> str:
     lines = [machine()]
-    if "polars" in measured.runs:
-        lines.append(f"          polars {version('polars')}")
+    lines += [f"          {side} {version(side)}" for side in ("polars", "chdb") if side in measured.runs]
     lines.append(f"commit    {commit()}")
     lines.append(f"data      TPC-H at scale factor {scale:g}, Parquet, files in the page cache")
     lines += [f"skipped   {side}: it is not installed" for side in measured.skipped]

@@ -38,7 +38,7 @@ def test_report_and_plot(tmp_path: Path) -> None:
     found = result_of(done)
     assert found["sf"] == 0.01
     assert found["geomean_vs_duckdb"] == found["heddle_vs_duckdb_geomean"] > 0
-    for engine in ("duckdb", "datafusion", "polars"):
+    for engine in ("duckdb", "datafusion", "polars", "chdb"):
         assert found[f"heddle_vs_{engine}_worst"] >= found[f"heddle_vs_{engine}_geomean"] > 0
         assert found[f"cold_heddle_vs_{engine}_rss"] > 0
     for expected in ("machine", "commit", "TPC-H, warm", "TPC-H, cold", "geomean", "Peak resident memory"):
