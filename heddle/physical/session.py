@@ -17,7 +17,6 @@ from datafusion import (
     RuntimeEnvBuilder,
     SessionConfig,
     SessionContext,
-    Table,
 )
 
 from heddle.core.deep_stack import Running, deep_thread
@@ -201,9 +200,9 @@ class Session:
                 partitions = binding.partitions(self._cores if fragment.reduces else 1)
                 context.register_record_batches(relation, partitions)
             case StreamBinding(schema=schema, channel=channel):
-                from heddle.physical.leaf import ChannelDataset
+                from heddle.physical.leaf import register_channel
 
-                context.register_table(relation, Table(ChannelDataset(schema, channel)))
+                register_channel(context, relation, schema, channel)
             case _:
                 assert_never(binding)
 

@@ -7,7 +7,6 @@ another, they stay views: the rows of the operators on the way promise them, and
 
 from __future__ import annotations
 
-import re
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
@@ -17,11 +16,9 @@ import pyarrow as pa
 from heddle.core.types import RowType
 from heddle.logical.motion import is_handled, streams_to_one, unchanged_columns
 from heddle.logical.plan import Fragment, LogicalPlan, Member, Note, Op, OpId, Scan, Step
-from heddle.logical.sql import fragment_sql
 
 RULE: Final = "keep_views"
 VIEW: Final = pa.string_view()
-_CONDITIONS: Final = r"(?i)\b(WHERE|HAVING|QUALIFY|JOIN|INTERSECT|EXCEPT)\b"
 
 
 def keep_views(plan: LogicalPlan, noted: Container[OpId] | None) -> LogicalPlan:
@@ -31,7 +28,7 @@ def keep_views(plan: LogicalPlan, noted: Container[OpId] | None) -> LogicalPlan:
     notes: list[Note] = []
     readers = plan.readers()
     for reader in plan.ops.values():
-        if not isinstance(reader, Fragment) or not _takes_views(reader):
+        if not isinstance(reader, Fragment) or reader.engine != "datafusion" or len(reader.inputs) != 1:
             continue
         names, way = _way(next(iter(reader.inputs.values())), plan, readers, noted or ())
         for op in way:
@@ -40,14 +37,6 @@ def keep_views(plan: LogicalPlan, noted: Container[OpId] | None) -> LogicalPlan:
             told = f"not copied on the way past steps: {', '.join(sorted(names))}"
             notes.append(Note(RULE, way[-1].id, told))
     return replace(plan, ops=ops).noting(notes) if notes else plan
-
-
-def _takes_views(fragment: Fragment) -> bool:
-    """Whether no condition can go into the table that stands for the rows: Arrow's kernels, which would keep
-    to it, do not compare views."""
-    if fragment.engine != "datafusion" or len(fragment.inputs) != 1:
-        return False
-    return re.search(_CONDITIONS, fragment_sql(fragment)) is None
 
 
 def _way(

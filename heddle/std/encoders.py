@@ -137,13 +137,20 @@ class JsonEncoder:
 
 
 class ParquetEncoder:
-    """Gathers batches into row groups."""
+    """Gathers batches into row groups.
+
+    Columns of floats get no statistics: NaN is not in a column's least and greatest value, by which readers
+    leave parts of a file out, and for queries NaN is greater than all numbers.
+    """
 
     def __init__(self, stream: IO[bytes], schema: pa.Schema, compression: str, group_rows: int) -> None:
         import pyarrow.parquet as pq
 
         self._schema = plain_schema(schema)
-        self._writer = pq.ParquetWriter(stream, self._schema, compression=compression)
+        comparable = [f.name for f in self._schema if not (_t.is_floating(f.type) or _t.is_nested(f.type))]
+        self._writer = pq.ParquetWriter(
+            stream, self._schema, compression=compression, write_statistics=comparable
+        )
         self._group_rows = group_rows
         self._waiting: list[pa.RecordBatch] = []
         self._rows = 0

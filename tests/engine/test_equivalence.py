@@ -7,6 +7,7 @@ compared, and what its handler was given. `pytest --hypothesis-profile nightly` 
 from __future__ import annotations
 
 import io
+import math
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -145,6 +146,9 @@ QUERIES = (
     "shop.cheaper | (from input | filter price < {n})",
     "(from input | filter id > {n} || price == null)",
     "(from input | filter id % 3 == 1 && kind == 'a')",
+    "shop.double | (from input | filter twice > {n} | select {{id, kind, price = twice}})",
+    "shop.cheaper | (from input | filter !(price == 0 || price == 1 || price == 2 || price == 3 || "
+    "price == {n}))",
     "(from input | derive price = price + {n})",
     "(from input | select {{id, kind, price}} | sort {{id, kind, price}} | take {m})",
     "(from input | group {{id, kind}} (aggregate {{price = sum price}}))",
@@ -267,7 +271,7 @@ rows = st.lists(
     st.tuples(
         st.integers(0, 9),
         st.sampled_from(["a", "b", None]),
-        st.one_of(st.none(), st.integers(-4, 9).map(float)),
+        st.one_of(st.none(), st.just(math.nan), st.integers(-4, 9).map(float)),
     ),
     min_size=8,
     max_size=40,
@@ -331,7 +335,12 @@ def plugins(draw: st.DrawFn) -> str:
 
 def canonical(table: pa.Table) -> list[tuple[object, ...]]:
     names = sorted(table.column_names)
-    return sorted((tuple(row[n] for n in names) for row in table.to_pylist()), key=repr)
+    return sorted((tuple(_itself(row[n]) for n in names) for row in table.to_pylist()), key=repr)
+
+
+def _itself(value: object) -> object:
+    """NaN equals itself."""
+    return "NaN" if isinstance(value, float) and math.isnan(value) else value
 
 
 @given(text=programs(), shop=plugins(), data=rows, batch_rows=st.sampled_from([1, 3, 1000]))
@@ -353,7 +362,9 @@ def test_optimized_is_unoptimized_and_batches_do_not_matter(
         columns = zip(*data, strict=True)
         schema = pa.schema([("id", pa.int64()), ("kind", pa.string()), ("price", pa.float64())])
         table = pa.table([pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)], schema=schema)
-        pq.write_table(table, folder / "orders.parquet", row_group_size=16)
+        # Statistics leave NaN out, and by them engines leave rows out: docs/reference/engines.md.
+        kept = ["id", "kind"]
+        pq.write_table(table, folder / "orders.parquet", row_group_size=16, write_statistics=kept)
         pa.csv.write_csv(table, folder / "orders.csv")
         (folder / "program.he").write_text(text)
         with Engine.open(folder / "program.he", environ={}) as engine:

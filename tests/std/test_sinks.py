@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import gc
 import io
+import math
 import os
 import resource
 import signal
@@ -15,6 +16,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -70,6 +72,19 @@ def test_parquet_round_trip(tmp_path: Path, compression: str) -> None:
     assert target == WrittenTarget("out/a.parquet", 3)
     assert pq.read_table(tmp_path / "out/a.parquet").to_pylist() == TABLE.to_pylist()
     assert names(tmp_path) == ["out/a.parquet"]
+
+
+def test_what_is_written_as_parquet_is_found_with_nan(tmp_path: Path) -> None:
+    """Statistics leave it out, and engines would leave its row group out by them."""
+    table = pa.table({"id": [1, 2], "size": [math.nan, 0.0]})
+    write("parquet", tmp_path, table, path="a.parquet")
+    group = pq.ParquetFile(tmp_path / "a.parquet").metadata.row_group(0)
+    assert [group.column(i).is_stats_set for i in range(2)] == [True, False]
+    asked = f"SELECT id FROM '{tmp_path / 'a.parquet'}' WHERE size > 5"
+    assert duckdb.sql(asked).fetchall() == [(1,)]
+    context = SessionContext()
+    context.register_parquet("a", str(tmp_path / "a.parquet"))
+    assert context.sql("SELECT id FROM a WHERE size > 5").to_pydict() == {"id": [1]}
 
 
 def test_parquet_row_groups(tmp_path: Path) -> None:
@@ -252,6 +267,7 @@ def test_targets_that_cannot_be_written(
 WRITE_WITHOUT_END = """
 import sys
 from pathlib import Path
+import duckdb
 import pyarrow as pa
 from heddle.std.sinks import Streams, open_sink
 schema = pa.schema([("a", pa.int64()), ("s", pa.string())])
@@ -286,6 +302,7 @@ def test_a_killed_process_leaves_no_target(tmp_path: Path, step: str, partitione
 FILL = """
 import resource, sys
 from pathlib import Path
+import duckdb
 import pyarrow as pa
 from heddle.std.sinks import SinkError, Streams, open_sink
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
