@@ -22,6 +22,8 @@ from heddle.physical.inputs import FileBinding
 _NO_MEMORY: Final = r"Resources exhausted|Out of Memory Error"
 _NO_DISK: Final = r"No space left on device|File too large|max_temp_directory_size"
 _EXHAUSTED: Final = f"{_NO_MEMORY}|{_NO_DISK}"
+_PANIC: Final = "PanicException"
+"""A defect that DataFusion found in itself, or a limit of its arrays. Its class cannot be imported."""
 
 
 class EngineError(Exception):
@@ -47,6 +49,10 @@ def engine_errors() -> Iterator[None]:
     except (StageFailed, ChannelClosed, EngineError, HeddleError):
         raise
     except Exception as error:  # the engines share no narrower type
+        raise EngineError(str(error)) from error
+    except BaseException as error:
+        if type(error).__name__ != _PANIC:
+            raise
         raise EngineError(str(error)) from error
 
 
@@ -107,6 +113,14 @@ def _missing_column(found: re.Match[str]) -> tuple[str, str | None, str]:
 
 
 _TRANSLATIONS: Final[tuple[tuple[str, Translation], ...]] = (
+    (
+        r"^offset overflow",
+        lambda _: (
+            "the texts of a column are longer than 2 GB in one batch",
+            "make them shorter: a batch has up to 65,536 rows",
+            "TooLong",
+        ),
+    ),
     (
         r"(?i)Divide by zero",
         lambda _: (

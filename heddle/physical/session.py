@@ -39,6 +39,9 @@ READ_MAX: Final = 1_000
 READ_CHARS_MAX: Final = 20_000
 """Plans of longer texts are not kept: most of those hold values that do not come again."""
 
+DIVIDED_BYTES_MAX: Final = 32 << 20
+"""Of an Arrow file that all cores read."""
+
 _DIVIDES_FILES: Final = "datafusion.optimizer.repartition_file_scans"
 
 POOL_SHARES: Final[Mapping[ContextKind, float]] = {"reducing": 0.6, "piped": 0.3, "streaming": 0.1}
@@ -124,11 +127,21 @@ class Session:
         return _schema_of_batches(frame, context, fragment.row), frame.collect()
 
     def _plan(self, fragment: Fragment, bindings: Mapping[str, Binding]) -> tuple[DataFrame, SessionContext]:
-        arrow = any(isinstance(b, FileBinding) and b.step == "arrow" for b in bindings.values())
+        whole = any(isinstance(b, FileBinding) and self._is_read_whole(b) for b in bindings.values())
         with self._lock:
             context = self._context(_kind(fragment, bindings))
-            with _files_in_one_piece(context) if arrow else nullcontext():
+            with _files_in_one_piece(context) if whole else nullcontext():
                 return self._frame(context, fragment, bindings), context
+
+    def _is_read_whole(self, binding: FileBinding) -> bool:
+        """Of a divided Arrow file DataFusion takes each part into memory before it gives a row of it, and it
+        streams a whole one."""
+        if binding.step != "arrow":
+            return False
+        from heddle.std.readers import largest_file_bytes
+
+        largest = largest_file_bytes(binding.step, binding.config, self._base)
+        return largest is None or largest > DIVIDED_BYTES_MAX
 
     def _frame(
         self, context: SessionContext, fragment: Fragment, bindings: Mapping[str, Binding]
@@ -209,8 +222,7 @@ class Session:
 
 @contextmanager
 def _files_in_one_piece(context: SessionContext) -> Iterator[None]:
-    """For frames that are made meanwhile. DataFusion has each core read a part of a large file; of an Arrow
-    file it takes such a part into memory before it gives a row of it, and streams only a whole one."""
+    """For frames that are made meanwhile: DataFusion has each core read a part of a file otherwise."""
     context.sql(f"SET {_DIVIDES_FILES} = false")
     try:
         yield

@@ -68,6 +68,15 @@ def register(context: SessionContext, table_name: str, step_name: str, config: C
         raise reader_error(path, str(error)) from error
 
 
+def largest_file_bytes(step_name: str, config: Config, base: Path) -> int | None:
+    """None for files of an object store, which are not looked at. Raises `ReaderError`."""
+    if mapped_files(config) is not None:
+        return 0
+    path, partitions = _text(config, "path"), _row(config, "partitions")
+    files = find_files(step_name, path, base, str(config.get("compression") or "auto"), partitions)
+    return max((file.stat().st_size for file in files.files), default=None)
+
+
 def plain_parquet(step_name: str, config: Config, base: Path) -> tuple[Path, ...] | None:
     """The files of a reader that any engine reads alike: Parquet on this host, with the columns that the
     files themselves have. None for other readers. Raises `ReaderError`."""

@@ -6,6 +6,7 @@ import contextlib
 import datetime as dt
 from collections.abc import Iterator
 from decimal import Decimal
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -149,3 +150,13 @@ def sorted_rows(table: pa.Table) -> list[str]:
 
 def _shown(value: object) -> object:
     return f"{value:.12g}" if isinstance(value, float) else value
+
+
+def test_a_defect_of_the_engine_is_an_error_like_others(tmp_path: Path) -> None:
+    """DataFusion gives up with what Python takes for more than an `Exception`."""
+    pq.write_table(pa.table({"n": range(70_000)}), tmp_path / "n.parquet")
+    text = 'workflow W {\n  io.parquet { path: "n.parquet" }\n    > numbers\n}\n'
+    with asking(tmp_path, {"w.he": text}) as asked:
+        with pytest.raises(QueryError, match="longer than 2 GB in one batch"):
+            asked.rows("SELECT repeat('x', 1000000) AS text FROM numbers")
+        assert asked.rows("SELECT count(*) AS n FROM numbers") == [{"n": 70_000}]

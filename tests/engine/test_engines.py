@@ -334,7 +334,7 @@ def test_a_query_that_duckdb_knows_sees_the_file_as_it_is(folder: Path) -> None:
 def test_a_large_arrow_file_is_read_in_one_piece(tmp_path: Path, query: str) -> None:
     """DataFusion takes a part of a divided Arrow file into memory before it gives a row of it; what is
     read after it is divided."""
-    rows = pa.table({"a": pa.array(range(1_000_000), pa.int64()), "s": ["long enough"] * 1_000_000})
+    rows = pa.table({"a": pa.array(range(2_000_000), pa.int64()), "s": ["long enough"] * 2_000_000})
     with pa.OSFile(str(tmp_path / "rows.arrow"), "wb") as file, pa.ipc.new_file(file, rows.schema) as writer:
         writer.write_table(rows, max_chunksize=65_536)
     pa.csv.write_csv(rows, tmp_path / "rows.csv")
