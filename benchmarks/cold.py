@@ -33,17 +33,15 @@ def main() -> None:
     options = parser.parse_args()
     sheet = Sheet()
     with ExitStack() as stack:
-        heddle, by_hand = stack.enter_context(hello.sides())
+        heddle, by_hand = map(second_of_two, stack.enter_context(hello.sides()))
         sides: dict[str, Side] = {"heddle": heddle}
         for name in options.peers:
             try:
-                sides[name] = peer_side(BY_NAME[name])
+                sides[name] = second_of_two(peer_side(BY_NAME[name]))
             except NotInstalled as reason:
                 sheet.skip(name, str(reason))
         floor = interleaved({"heddle": heddle, FLOOR: by_hand}, repeats=FLOOR_ROUNDS * options.repeats)
-        seconds = interleaved(
-            {name: second_of_two(side) for name, side in sides.items()}, repeats=options.repeats, warm_ups=0
-        )
+        seconds = interleaved(sides, repeats=options.repeats, warm_ups=0)
     title = "time over the floor's"
     sheet.ratio("floor", title, floor["heddle"], floor[FLOOR], named=FLOOR, goal=GOALS[FLOOR])
     heddle_s = seconds.pop("heddle")

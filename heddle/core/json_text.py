@@ -111,8 +111,7 @@ def value_texts(array: pa.Array) -> pa.StringArray:
         seconds = _seconds(array.cast(pa.int64()), _DECIMALS[type_.unit])
         return pc.binary_join_element_wise("PT", seconds, "S", "")
     if _t.is_interval(type_):
-        # Arrow has no kernels for its fields.
-        return pa.array([None if v is None else _interval(*v) for v in array.to_pylist()], pa.string())
+        return _interval_texts(array)
     if (
         _t.is_binary(type_)
         or _t.is_large_binary(type_)
@@ -138,8 +137,17 @@ def _seconds(counts: pa.Int64Array, decimals: int) -> pa.StringArray:
     return pc.replace_substring_regex(text, r"\.0*$|(\.\d*?[1-9])0+$", r"\1")
 
 
-def _interval(months: int, days: int, nanoseconds: int) -> str:
-    seconds = _seconds(pa.array([nanoseconds], pa.int64()), _DECIMALS["ns"])[0].as_py()
+def _interval_texts(array: pa.Array) -> pa.StringArray:
+    """Arrow has no kernels for the months and days of intervals."""
+    values = array.to_pylist()
+    counts = pa.array([None if v is None else v.nanoseconds for v in values], pa.int64())
+    seconds = _seconds(counts, _DECIMALS["ns"]).to_pylist()
+    texts = [None if v is None else _interval(v, text) for v, text in zip(values, seconds, strict=True)]
+    return pa.array(texts, pa.string())
+
+
+def _interval(value: tuple[int, int, int], seconds: str) -> str:
+    months, days, nanoseconds = value
     time = f"T{seconds}S" if nanoseconds or not (months or days) else ""
     return "P" + (f"{months}M" if months else "") + (f"{days}D" if days else "") + time
 

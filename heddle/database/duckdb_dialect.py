@@ -319,7 +319,7 @@ def _plain_value(value: object) -> object:
     held = _in_microseconds(value.type)
     try:
         return (value if value.type == held else value.cast(held)).as_py()
-    except pa.ArrowInvalid as error:
+    except ValueError as error:  # Arrow's, and that of a nested value
         raise QueryError(
             "invalid",
             f"a parameter of type {value.type} has parts of a microsecond",

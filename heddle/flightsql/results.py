@@ -101,7 +101,7 @@ class Result:
                 self._read_all()
         except QueryError as error:
             self._end(error)
-        except Exception as error:  # a fault of ours must reach the client as an error, not as a hang
+        except BaseException as error:  # any fault must reach the client as an error, not as a hang
             Log.exception("an answer failed", exc_info=error)
             self._end(ServerFault())
         else:

@@ -21,7 +21,9 @@ IDLE_MAX: Final = 8
 """Instances that wait for a run; without data one takes about a megabyte."""
 
 QUERIES_MAX: Final = 32
-"""Queries that a cursor knows: a few kilobytes each."""
+"""Queries that a cursor knows."""
+QUERY_CHARS_MAX: Final = 20_000
+"""Of the text and the values of one: longer ones hold many files, beside which binding takes no time."""
 
 FLUSH_ALONE: Final = "16MB"
 """How much freed memory an instance keeps: 50 MB less in all than with `FLUSH_BESIDE_OTHERS`."""
@@ -77,7 +79,8 @@ class Cursor:
         query = self._queries.pop(asked, None)
         if query is None:
             query = self.connection.sql(sql, params=values)
-        self._queries[asked] = query
+        if sum(map(len, asked)) <= QUERY_CHARS_MAX:
+            self._queries[asked] = query
         if len(self._queries) > QUERIES_MAX:
             self._queries.popitem(last=False)
         return query

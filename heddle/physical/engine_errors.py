@@ -22,8 +22,6 @@ from heddle.physical.inputs import FileBinding
 _NO_MEMORY: Final = r"Resources exhausted|Out of Memory Error"
 _NO_DISK: Final = r"No space left on device|File too large|max_temp_directory_size"
 _EXHAUSTED: Final = f"{_NO_MEMORY}|{_NO_DISK}"
-_PANIC: Final = "PanicException"
-"""A defect that DataFusion found in itself, or a limit of its arrays. Its class cannot be imported."""
 
 
 class EngineError(Exception):
@@ -51,7 +49,9 @@ def engine_errors() -> Iterator[None]:
     except Exception as error:  # the engines share no narrower type
         raise EngineError(str(error)) from error
     except BaseException as error:
-        if type(error).__name__ != _PANIC:
+        from heddle.core.panics import is_panic
+
+        if not is_panic(error):
             raise
         raise EngineError(str(error)) from error
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from heddle.physical.duck import QUERIES_MAX, DuckSession
+from heddle.physical.duck import QUERIES_MAX, QUERY_CHARS_MAX, DuckSession
 
 SQL = "SELECT sum(i) AS total FROM range(?) AS t(i)"
 
@@ -19,6 +19,9 @@ def test_a_cursor_knows_the_queries_that_it_ran_last(tmp_path: Path) -> None:
     for n in range(QUERIES_MAX):
         cursor.query(SQL, [100 + n])
     assert cursor.query(SQL, [10]) is not first, "the oldest has gone"
+    long = list(range(QUERY_CHARS_MAX))
+    many = cursor.query("SELECT len(?) AS n", [long])
+    assert cursor.query("SELECT len(?) AS n", [long]) is not many
     session.give_back(cursor)
     assert session.cursor() is cursor
     session.close()

@@ -267,7 +267,6 @@ def test_targets_that_cannot_be_written(
 WRITE_WITHOUT_END = """
 import sys
 from pathlib import Path
-import duckdb
 import pyarrow as pa
 from heddle.std.sinks import Streams, open_sink
 schema = pa.schema([("a", pa.int64()), ("s", pa.string())])
@@ -302,7 +301,6 @@ def test_a_killed_process_leaves_no_target(tmp_path: Path, step: str, partitione
 FILL = """
 import resource, sys
 from pathlib import Path
-import duckdb
 import pyarrow as pa
 from heddle.std.sinks import SinkError, Streams, open_sink
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))

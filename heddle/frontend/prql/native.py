@@ -106,7 +106,9 @@ def _call(function: Callable[[], str]) -> str:
     except ValueError as error:
         raise PrqlFailure(_errors_of(str(error))) from error
     except BaseException as error:
-        if type(error).__name__ != "PanicException":
+        from heddle.core.panics import is_panic
+
+        if not is_panic(error):
             raise
         raise PrqlFailure((PrqlError("panic", (), None, 0, 0),)) from error
 
