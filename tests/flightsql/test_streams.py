@@ -48,6 +48,14 @@ def test_no_message_is_larger_than_clients_take(raw: Raw) -> None:
     assert table_of(messages)["text"].nbytes >= 40_000_000
 
 
+def test_a_defect_of_the_engine_ends_the_call(raw: Raw) -> None:
+    """That of the ticket, or that of its rows where the ticket was given before."""
+    text = "SELECT repeat('x', 1000000) AS text FROM Shop.numbers"
+    error = refused(lambda: raw.get(raw.info(query(text)).endpoint[0].ticket))
+    assert "longer than 2 GB in one batch" in error.details()
+    assert raw.get(raw.info(query("SELECT 1 AS one")).endpoint[0].ticket).num_rows == 1
+
+
 @pytest.mark.parametrize(
     "text",
     [
