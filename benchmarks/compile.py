@@ -128,8 +128,8 @@ def text(steps: int) -> str:
 
 
 def queries(steps: int, fresh: int) -> list[str]:
-    """Every second step of a program."""
-    return [f"from input | filter number > {-fresh - i}" for i in range(0, steps, 2)]
+    """Every second step of a program, none of which another program has."""
+    return [f"from input | filter number > {-1000 * fresh - i}" for i in range(0, steps, 2)]
 
 
 def _planning(sheet: Sheet, queries: Sequence[Query], scale: float, repeats: int) -> None:
