@@ -17,7 +17,7 @@ from heddle.frontend.checker.report import Report
 from heddle.frontend.prql.request import CompiledQuery, LookupRequest, Probe
 
 
-def lookups_of(draft: QueryDraft) -> list[StepDraft]:
+def _lookups_of(draft: QueryDraft) -> list[StepDraft]:
     """The steps that are called with values of the query's own rows."""
     return [
         below
@@ -52,25 +52,20 @@ def take_probes(
     by_key: dict[str, AnyDraft],
     parameters: Parameters,
     report: Report,
-) -> list[AnyDraft]:
-    """The probes of a query and its lookups, which read them, in an order in which inputs come first."""
-    waiting = {below.key: below for below in lookups_of(draft)}
-    ordered: list[AnyDraft] = []
+) -> None:
+    """Make the probes of a query, and let its lookups read them."""
+    waiting = {below.key: below for below in _lookups_of(draft)}
     for probe in result.probes:
         made = _draft(draft, probe, by_key)
         draft.probes += (made,)
-        ordered.append(made)
         for key, values in probe.keys.items():
             step = waiting.pop(key)
             _connect(step, made, values, parameters, report)
             assert step.lookup is not None, "it was asked for as one"
             step.lookup.compared = probe.compared[key]
-            ordered.append(step)
     for step in waiting.values():  # nothing of the rows gives a value, so it is a source like any other
         step.lookup = None
         step.parameters = parameters.bind(step.call, None)
-        ordered.append(step)
-    return ordered
 
 
 def _draft(draft: QueryDraft, probe: Probe, by_key: dict[str, AnyDraft]) -> QueryDraft:

@@ -1,7 +1,8 @@
 """Rows: every draft gets its row type, in waves that keep compiled queries together.
 
-Drafts whose inputs have rows are typed at once; queries that wait only for each other go to the
-compiler in one call, because a call costs far more than a query. A failed query has an open row.
+Drafts whose inputs have rows are typed at once; queries that wait only for each other go to the compiler in
+one call, because a call costs far more than a query. A query waits for no step whose signature tells its row.
+A failed query has an open row.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ OF_UNSETTLED_ROWS: Final = frozenset({"HD0603", "HD0615", "HD0620"})
 
 
 class RowTyping:
-    """`ordered` are the typed drafts, inputs before readers: the order of the program's nodes."""
+    """`ordered` are the typed drafts as they were given, but inputs before readers: the order of the
+    program's nodes."""
 
     def __init__(
         self,
@@ -63,51 +65,43 @@ class RowTyping:
     def type_all(self, drafts: Iterable[AnyDraft]) -> None:
         every = list(drafts)
         readers: dict[AnyDraft, list[AnyDraft]] = {draft: [] for draft in every}
-        waiting = {draft: len(inputs_of(draft)) for draft in every}
-        for draft in every:
-            self._by_key[draft.key] = draft
-            for input_draft in inputs_of(draft):
-                readers[input_draft].append(draft)
-        ready = deque(draft for draft in every if waiting[draft] == 0)
+        waiting: dict[AnyDraft, int] = {}
+        ready: deque[AnyDraft] = deque()
         queries: deque[QueryDraft] = deque()
+
+        def add(draft: AnyDraft) -> None:
+            if isinstance(draft, QueryDraft):
+                queries.append(draft)
+            else:
+                ready.append(draft)
 
         def release(draft: AnyDraft) -> None:
             for reader in readers[draft]:
                 waiting[reader] -= 1
                 if waiting[reader] == 0:
-                    ready.append(reader)
+                    add(reader)
 
+        for draft in every:
+            self._by_key[draft.key] = draft
+            if (told := _told_row(draft)) is not None:
+                self._compiler.declare(draft.key, told)
+            awaited = _awaited(draft)
+            waiting[draft] = len(awaited)
+            for input_draft in awaited:
+                readers[input_draft].append(draft)
+            if not awaited:
+                add(draft)
         while ready or queries:
             while ready:
                 draft = ready.popleft()
-                if isinstance(draft, QueryDraft):
-                    queries.append(draft)
-                else:
-                    self._type(draft)
-                    release(draft)
-            wave = self._wave(queries, readers, waiting)
+                self._type(draft)
+                release(draft)
+            wave: list[QueryDraft] = []
+            while queries:
+                wave.append(queries.popleft())
+                release(wave[-1])
             self._compile(wave)
-            for query in wave:
-                for reader in readers[query]:
-                    if not isinstance(reader, QueryDraft) and waiting[reader] == 0:
-                        ready.append(reader)
-
-    def _wave(
-        self,
-        queries: deque[QueryDraft],
-        readers: dict[AnyDraft, list[AnyDraft]],
-        waiting: dict[AnyDraft, int],
-    ) -> list[QueryDraft]:
-        """The ready queries and all that wait only for them."""
-        wave: list[QueryDraft] = []
-        while queries:
-            query = queries.popleft()
-            wave.append(query)
-            for reader in readers[query]:
-                waiting[reader] -= 1
-                if waiting[reader] == 0 and isinstance(reader, QueryDraft):
-                    queries.append(reader)
-        return wave
+        self.ordered = _inputs_first(every)
 
     def _type(self, draft: AnyDraft) -> None:
         match draft:
@@ -123,8 +117,7 @@ class RowTyping:
                 raise AssertionError("queries are compiled in waves")
             case _:
                 assert_never(draft)
-        self.ordered.append(draft)
-        if draft.row is None:
+        if draft.row is None or _told_row(draft) is not None:
             return
         row = draft.row
         if isinstance(draft, StepDraft) and draft.lookup is not None and draft.lookup.joined:
@@ -222,7 +215,6 @@ class RowTyping:
         results = self._compiler.compile(requests)
         for draft in wave:
             self._take(draft, results[draft.key])
-            self.ordered.append(draft)
 
     def _lookups(self, draft: QueryDraft) -> dict[str, LookupRequest]:
         below = (d for d in inputs_of(draft) if isinstance(d, StepDraft) and d.lookup is not None)
@@ -246,11 +238,39 @@ class RowTyping:
         draft.sql, draft.prql, draft.row = result.sql, result.prql, result.row
         draft.late, draft.reduces = result.late, result.reduces
         if self._lookups(draft):
-            from heddle.frontend.checker.probes import lookups_of, take_probes
+            from heddle.frontend.checker.probes import take_probes
 
-            moved = lookups_of(draft)
-            self.ordered = [d for d in self.ordered if d not in moved]
-            self.ordered += take_probes(draft, result, self._by_key, self._parameters, self._report)
+            take_probes(draft, result, self._by_key, self._parameters, self._report)
         draft.read = tuple(self._by_key[key] for key in result.inputs)
         draft.lineage = {name: (self._by_key[key], column) for name, (key, column) in result.lineage.items()}
         draft.demands = {self._by_key[key]: names for key, names in result.demands.items()}
+
+
+def _told_row(draft: AnyDraft) -> RowType | None:
+    """The row of a step that its signature tells, whatever is piped into it."""
+    if not isinstance(draft, StepDraft) or draft.call.broken or draft.lookup is not None:
+        return None
+    signature = draft.call.signature
+    if signature.passthrough or signature.output_from_config or signature.lookup:
+        return None
+    return signature.output if signature.output is not None and signature.output.complete else None
+
+
+def _awaited(draft: AnyDraft) -> list[AnyDraft]:
+    """The inputs that have to be typed before it: a query needs no more of them than their rows."""
+    return [d for d in inputs_of(draft) if not isinstance(draft, QueryDraft) or _told_row(d) is None]
+
+
+def _inputs_first(drafts: Iterable[AnyDraft]) -> list[AnyDraft]:
+    """The drafts, and what else they read, in their order, but each behind its inputs."""
+    placed: dict[AnyDraft, None] = {}
+    stack = list(drafts)[::-1]
+    while stack:
+        draft = stack[-1]
+        read = draft.read if isinstance(draft, QueryDraft) else ()
+        missing = [below for below in (*inputs_of(draft), *read) if below not in placed]
+        if missing:
+            stack.extend(reversed(missing))
+            continue
+        placed[stack.pop()] = None
+    return list(placed)
