@@ -116,7 +116,8 @@ class Preparation:
     def _finish(
         self, request: QueryRequest, number: int, text: EditedText, statements: list[Doc], *, normalised: bool
     ) -> Prepared | tuple[Diagnostic, ...]:
-        if "->" in text.text:
+        has_functions = "->" in text.text
+        if has_functions:
             tree.rename_functions(statements)
         if "concat" in text.text:
             tree.merge_concats(statements)
@@ -129,11 +130,11 @@ class Preparation:
                 return refusals.too_deep(request)
         if "date." in text.text:
             tree.rename_date_parts(statements, DATE_PARTS)
-        tree.number_spans(statements, number)
-        aliased = tree.aliased_spans(statements)
+        aliased = tree.number_spans(statements, number)
         main = tree.main_of(statements)
         assert main is not None, "of_tree refuses a text without a query"
-        names = _NameResolver(request, text, statements)
+        own = _declared(statements, has_functions=has_functions)
+        names = _NameResolver(request, text, statements, own)
         names.resolve()
         if names.problems:
             return tuple(names.problems)
@@ -147,7 +148,7 @@ class Preparation:
             aliased=aliased,
             normalised=normalised,
         )
-        tree.prefer_columns(prepared.main, _declared(statements))
+        tree.prefer_columns(prepared.main, own)
         return self._join(prepared)
 
     def _join(self, prepared: Prepared) -> Prepared | tuple[Diagnostic, ...]:
@@ -228,23 +229,29 @@ def waits_for_rows(prepared_text: str) -> bool:
 class _NameResolver:
     """Puts relation keys where the query names relations; the name as written stays as an alias."""
 
-    def __init__(self, request: QueryRequest, text: EditedText, statements: list[Doc]) -> None:
+    def __init__(
+        self, request: QueryRequest, text: EditedText, statements: list[Doc], own: frozenset[str]
+    ) -> None:
+        """`own` are the names that the query declares."""
         self._request = request
         self._text = text
         self._statements = statements
-        self._own = _declared(statements)
+        self._own = own
         self.reads: list[str] = []
         self.problems: list[Diagnostic] = []
 
     def resolve(self) -> None:
         relations: list[Doc] = []
+        named: list[Doc] = []
         for node in tree.nodes(self._statements):
             name = tree.callee(node) if "FuncCall" in node else None
             if name in READERS and node["FuncCall"]["args"]:
                 relations.append(node["FuncCall"]["args"][0])
                 self._relation(relations[-1], named=name in ("from", "join"))
+            if "alias" in node:
+                named.append(node)
         own = {id(relation) for relation in relations}
-        given = {n["alias"] for n in tree.nodes(self._statements) if "alias" in n and id(n) not in own}
+        given = {node["alias"] for node in named if id(node) not in own}
         for name in sorted({r["alias"] for r in relations if "alias" in r} & given):
             self._set_apart(name, relations)
 
@@ -277,9 +284,9 @@ class _NameResolver:
             self.reads.append(key)
 
 
-def _declared(statements: list[Doc]) -> frozenset[str]:
+def _declared(statements: list[Doc], *, has_functions: bool) -> frozenset[str]:
     own = {s["VarDef"]["name"] for s in statements if "VarDef" in s and s["VarDef"]["kind"] == "Let"}
-    for node in tree.nodes(statements):
+    for node in tree.nodes(statements) if has_functions else ():
         function = node.get("Func")
         if function:
             own.update(p["name"] for p in (*function["params"], *function["named_params"]))

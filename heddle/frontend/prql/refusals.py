@@ -106,12 +106,16 @@ def too_deep(request: QueryRequest) -> tuple[Diagnostic, ...]:
 def of_tree(request: QueryRequest, text: EditedText, statements: list[Doc]) -> tuple[Diagnostic, ...]:
     """What the text's statements may not be: settings, modules, files, literal rows."""
     found = [d for s in statements if (d := _statement(request, text, s)) is not None]
-    found += [_lacking(request, text, node, name) for node, name in tree.lacking_arguments(statements)]
+    main = tree.main_of(statements)
+    query = main["value"] if main is not None else None
     for node in tree.nodes(statements):
+        for stage in tree.stages(node) if node is query or "Pipeline" in node else ():
+            if (name := tree.lacking(stage)) is not None:
+                found.append(_lacking(request, text, stage, name))
         diagnostic = _node(request, text, node)
         if diagnostic is not None:
             found.append(diagnostic)
-    if not found and tree.main_of(statements) is None:
+    if not found and main is None:
         message = "the query declares things and then ends without using them"
         help = "end it with a pipeline, such as `from input | …`"
         found.append(error(request, "HD0622", request.query.body, message, help))

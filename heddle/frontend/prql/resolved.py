@@ -196,18 +196,18 @@ def _read_demands(relation: Doc, facts: Facts) -> None:
     """Which columns of its inputs a relation cannot do without."""
     used: set[int] = set()
     for step in steps(relation):
-        match step:
-            case {"Select": ids}:
-                if not facts.wildcards.intersection(ids):
-                    used.update(ids)
-            case {"Sort": keys}:
-                used.update(k["column"] for k in keys)
-            case {"Aggregate": aggregate}:
-                used.update(aggregate["partition"])
-            case {"Take": take}:
-                used.update(take["partition"], (k["column"] for k in take["sort"]))
-            case _:
-                used.update(column_references(step))
+        if "Select" in step:
+            if not facts.wildcards.intersection(step["Select"]):
+                used.update(step["Select"])
+        elif "Sort" in step:
+            used.update(key["column"] for key in step["Sort"])
+        elif "Aggregate" in step:
+            used.update(step["Aggregate"]["partition"])
+        elif "Take" in step:
+            take = step["Take"]
+            used.update(take["partition"], (key["column"] for key in take["sort"]))
+        else:
+            used.update(column_references(step))
     for id_ in used:
         origin = facts.origins.get(id_)
         if origin is not None:

@@ -131,24 +131,14 @@ def is_surely_illegal(statements: list[Doc]) -> bool:
     if (
         "Ident" in first
         or callee(first) in TRANSFORMS - {"from"}
-        or any(_lacks(s) for s in stages(main["value"]))
+        or any(lacking(s) for s in stages(main["value"]))
     ):
         return True
     return any(_misused(node) for node in nodes(statements) if "FuncCall" in node)
 
 
-def lacking_arguments(statements: list[Doc]) -> Iterator[tuple[Doc, str]]:
-    """Transforms that lack an argument: `take`, `group k`, and `take -1`, which reads as a subtraction."""
-    for node in nodes([s["VarDef"]["value"] for s in statements if "VarDef" in s]):
-        for stage in node.get("Pipeline", {}).get("exprs", ()):
-            if (name := _lacks(stage)) is not None:
-                yield stage, name
-    main = main_of(statements)
-    if main is not None and "Pipeline" not in main["value"] and (name := _lacks(main["value"])) is not None:
-        yield main["value"], name
-
-
-def _lacks(stage: Doc) -> str | None:
+def lacking(stage: Doc) -> str | None:
+    """The name of a transform that lacks an argument: `take`, `group k`; `take -1` reads as a subtraction."""
     if "Binary" in stage:
         name = callee(stage["Binary"]["left"])
         return name if name in TRANSFORMS else None
@@ -330,14 +320,14 @@ def _balanced(operands: list[Doc], op: str, span: str | None) -> Doc:
     return {"Binary": {"left": left, "op": op, "right": right}, "span": span}
 
 
-def number_spans(tree: Any, number: int) -> None:
-    """Give all spans the number of the query, so that an error of a whole module leads to it."""
+def number_spans(tree: Any, number: int) -> frozenset[tuple[int, int, int]]:
+    """Give all spans the number of the query, so that an error of a whole module leads to it. Returns the
+    spans of expressions that the query itself names."""
+    aliased: list[Doc] = []
     for node in nodes(tree):
         span = node.get("span")
         if isinstance(span, str):
             node["span"] = f"{number}:{span.partition(':')[2]}"
-
-
-def aliased_spans(tree: Any) -> frozenset[tuple[int, int, int]]:
-    """The spans of expressions that the query itself names."""
-    return frozenset(span for n in nodes(tree) if "alias" in n and (span := span_of(n)) is not None)
+        if "alias" in node:
+            aliased.append(node)
+    return frozenset(span for node in aliased if (span := span_of(node)) is not None)
