@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from heddle.core.deep_stack import on_deep_stack
 from heddle.core.record import record
 from heddle.core.signature import ModuleSignature
 from heddle.diagnostics import Diagnostic, Span, has_errors
@@ -23,7 +22,7 @@ from heddle.frontend.checker.rows import RowTyping
 from heddle.frontend.checker.scope import Scope
 from heddle.frontend.checker.statements import Statements
 from heddle.frontend.prql.compiler import QueryCompiler
-from heddle.frontend.prql.native import STACK_BYTES
+from heddle.frontend.prql.native import with_stack_for
 from heddle.frontend.typed import NO_POLICY, OutputProperties, Policy, StepNode, TypedProgram
 
 
@@ -58,10 +57,8 @@ def check(
     statements.read_all()
     traps = {name: statements.trap(w.trap) for name, w in found.workflows.items()}
     typing = RowTyping(program.source, catalog, compiler, parameters, report, resources.uses)
-    if any(isinstance(draft, QueryDraft) for draft in statements.drafts):
-        on_deep_stack(lambda: typing.type_all(statements.drafts), STACK_BYTES)
-    else:
-        typing.type_all(statements.drafts)
+    characters = sum(len(d.query.text) for d in statements.drafts if isinstance(d, QueryDraft))
+    with_stack_for(characters, lambda: typing.type_all(statements.drafts))
     if any(_has_demands(draft) for draft in typing.ordered):
         from heddle.frontend.checker.demands import settle_open_rows
 

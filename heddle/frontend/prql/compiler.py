@@ -12,14 +12,13 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Final
 
-from heddle.core.deep_stack import on_deep_stack
 from heddle.core.planning import TypePlanner
 from heddle.core.types import OPEN_ROW, RowType
 from heddle.diagnostics import Diagnostic
 from heddle.frontend.prql.edited import unspelled
 from heddle.frontend.prql.finish import Finisher
 from heddle.frontend.prql.module import module_statements
-from heddle.frontend.prql.native import STACK_BYTES, Doc, PrqlFailure, resolve
+from heddle.frontend.prql.native import Doc, PrqlFailure, resolve, with_stack_for
 from heddle.frontend.prql.prepared import Preparation, Prepared, waits_for_rows
 from heddle.frontend.prql.request import CompiledQuery, FailedQuery, QueryRequest, QueryResult
 from heddle.frontend.prql.resolved import WILDCARD, relation_of
@@ -48,7 +47,8 @@ class QueryCompiler:
 
     def compile(self, requests: Sequence[QueryRequest]) -> dict[str, QueryResult]:
         """Results by key. A request may read declared relations and the requests before it."""
-        return on_deep_stack(lambda: self._compile(requests), STACK_BYTES) if requests else {}
+        characters = sum(len(request.query.text) for request in requests)
+        return with_stack_for(characters, lambda: self._compile(requests)) if requests else {}
 
     def _compile(self, requests: Sequence[QueryRequest]) -> dict[str, QueryResult]:
         if self._planner is None:

@@ -1,7 +1,7 @@
 """The door to prqlc: texts and documents go in, documents or `PrqlFailure` come out.
 
 prqlc and DataFusion recurse over their input and end the process when the stack runs out, so everything
-that calls them runs `on_deep_stack`. Documents are prqlc's own JSON, which has no schema; they stay
+that calls them runs `with_stack_for` its text. Documents are prqlc's own JSON, which has no schema; they stay
 within this package.
 """
 
@@ -15,6 +15,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 import prqlc
 
+from heddle.core.deep_stack import on_deep_stack
 from heddle.core.record import record
 from heddle.frontend.prql.built_ins import VERSIONS, declarations
 
@@ -24,6 +25,8 @@ Doc: TypeAlias = dict[str, Any]
 T = TypeVar("T")
 
 STACK_BYTES: Final = 256 << 20
+DIRECT_CHARS_MAX: Final = 500
+"""Queries of up to this length are compiled on the caller's stack; they need 1 MB of it at most."""
 DOCUMENT_DEPTH_MAX: Final = 118
 """prqlc reads documents up to a depth of 128; the rest is for what is laid around a query."""
 
@@ -65,6 +68,11 @@ class PrqlFailure(Exception):
     @property
     def first(self) -> PrqlError:
         return self.errors[0]
+
+
+def with_stack_for(characters: int, function: Callable[[], T]) -> T:
+    """The function's result, on a stack that is deep enough for queries of so many characters together."""
+    return function() if characters <= DIRECT_CHARS_MAX else on_deep_stack(function, STACK_BYTES)
 
 
 def parse_text(text: str) -> list[Doc]:

@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from heddle.frontend.prql.native import DIRECT_CHARS_MAX
 from heddle.frontend.prql.words import NESTING_MAX, TERMS_MAX
 from tests.frontend.prql.queries import compile_one, failed, rows_of
 from tests.waiting import until
@@ -61,8 +62,25 @@ def test_many_transforms() -> None:
     assert rows_of(f"{text} | select {{id}} | take 1") == [(1,)]
 
 
+@pytest.mark.parametrize(
+    "part",
+    ["take 9", "derive b = id", "sort id | take 5", "derive b = (id | math.abs | math.abs)"],
+)
+def test_a_short_text_needs_little_of_the_callers_stack(part: str) -> None:
+    text = " | ".join([part] * ((DIRECT_CHARS_MAX - 20) // (len(part) + 3)))
+    results: list[object] = []
+    previous = threading.stack_size(2 << 20)
+    try:
+        thread = threading.Thread(target=lambda: results.append(rows_of(f"{text} | select id | take 1")))
+        thread.start()
+    finally:
+        threading.stack_size(previous)
+    thread.join()
+    assert results == [[(1,)]]
+
+
 def test_compiling_leaves_no_thread_and_no_stack_size_behind() -> None:
     size, threads = threading.stack_size(), set(threading.enumerate())
-    compile_one("filter id > 1")
+    compile_one("filter id > 1" + " | filter id > 2" * DIRECT_CHARS_MAX)
     assert threading.stack_size() == size
     until(lambda: threads >= set(threading.enumerate()), "a thread is left")
