@@ -67,6 +67,11 @@ class TypePlanner:
             self._schemas.pop(table, None)
             self._context.deregister_table(quoted(table))
 
+    def forget_all(self) -> None:
+        """All tables that were defined."""
+        for table in tuple(self._known):
+            self.forget(table)
+
     def known_as(self, tables: Mapping[str, pa.Schema]) -> None:
         """Tables that stay, until there are others of their names."""
         for table, schema in tables.items():
@@ -101,3 +106,19 @@ class TypePlanner:
             analysed = read.optimized_logical_plan()
             schema = self._context.create_dataframe_from_logical_plan(analysed).schema()
             return read.logical_plan(), analysed, schema
+
+
+_IDLE: Final[list[TypePlanner]] = []
+
+
+@contextmanager
+def idle_planner() -> Iterator[TypePlanner]:
+    """A planner without tables, which nobody else uses meanwhile. The process keeps one for the next."""
+    try:
+        planner = _IDLE.pop()
+    except IndexError:
+        planner = TypePlanner()
+    yield planner
+    planner.forget_all()
+    if not _IDLE:
+        _IDLE.append(planner)

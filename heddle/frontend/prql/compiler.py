@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Final
 
-from heddle.core.planning import TypePlanner
+from heddle.core.planning import TypePlanner, idle_planner
 from heddle.core.types import OPEN_ROW, RowType
 from heddle.diagnostics import Diagnostic
 from heddle.frontend.prql.edited import unspelled
@@ -37,6 +37,7 @@ class QueryCompiler:
         self._rows: dict[str, RowType] = {}
         self._orders: dict[str, tuple[tuple[str, bool], ...]] = {}
         self._planner: TypePlanner | None = None
+        """While it compiles."""
 
     def declare(self, key: str, row: RowType) -> None:
         """A relation that is no query: a step's output, a table of the program, an error frame."""
@@ -51,15 +52,15 @@ class QueryCompiler:
         return with_stack_for(characters, lambda: self._compile(requests)) if requests else {}
 
     def _compile(self, requests: Sequence[QueryRequest]) -> dict[str, QueryResult]:
-        if self._planner is None:
-            self._planner = TypePlanner()
         results: dict[str, QueryResult] = {}
         preparation = Preparation(self._columns_of, self._prefix_columns)
-        finisher = Finisher(self._rows, self._orders, self._planner)
-        run = _Run(self, preparation, finisher, results)
-        for number, request in enumerate(requests, start=2):
-            run.add(request, number)
-        run.flush()
+        with idle_planner() as self._planner:
+            finisher = Finisher(self._rows, self._orders, self._planner)
+            run = _Run(self, preparation, finisher, results)
+            for number, request in enumerate(requests, start=2):
+                run.add(request, number)
+            run.flush()
+        self._planner = None
         return {request.key: results[request.key] for request in requests}
 
     def settle(self, key: str, result: QueryResult) -> None:
