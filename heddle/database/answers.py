@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import pyarrow as pa
 
+from heddle.core.data_bytes import data_bytes
 from heddle.database.asking import plain_message
 from heddle.database.errors import QueryError
 from heddle.database.registry import CachedPart
@@ -85,7 +86,7 @@ class Answer:
                 if self._rows_max is not None and rows > self._rows_max:
                     raise _too_many(self._rows_max)
                 if self._watch is not None:
-                    self._watch.count(batch.num_rows, batch.nbytes)
+                    self._watch.count(batch.num_rows, data_bytes(batch))
                 yield pa.RecordBatch.from_arrays(batch.columns, schema=self.schema)
             if self._why is not None:
                 raise self._why

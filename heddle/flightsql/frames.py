@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.ipc
 from google.protobuf.message import DecodeError
 
+from heddle.core.data_bytes import data_bytes
 from heddle.core.record import record
 from heddle.flightsql.flight_data import FlightParts, WireError, flight_parts
 from heddle.flightsql.wire.flight_pb2 import FlightDescriptor
@@ -81,7 +82,7 @@ def piece_bytes(piece: Piece) -> int:
 
 def _compact(batch: pa.RecordBatch) -> pa.RecordBatch:
     """The batch without what lies around it: a few rows that are a part of many keep those in memory."""
-    if batch.get_total_buffer_size() <= batch.nbytes + SLACK_BYTES_MAX:
+    if batch.get_total_buffer_size() <= data_bytes(batch) + SLACK_BYTES_MAX:
         return batch
     return pa.ipc.read_record_batch(batch.serialize(), batch.schema)
 
@@ -105,7 +106,7 @@ def batch_of(frame: bytes, schema: pa.Schema) -> pa.RecordBatch:
 
 def parts(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
     """The batch cut so that no message exceeds `MESSAGE_BYTES_MAX`, as far as rows go."""
-    size_bytes = batch.nbytes
+    size_bytes = data_bytes(batch)
     if size_bytes <= MESSAGE_BYTES_MAX and batch.num_rows <= ROWS_MAX:
         yield batch
         return
@@ -116,7 +117,7 @@ def parts(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
 
 
 def _halved(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    if batch.num_rows < 2 or batch.nbytes <= MESSAGE_BYTES_MAX:
+    if batch.num_rows < 2 or data_bytes(batch) <= MESSAGE_BYTES_MAX:
         yield batch
         return
     middle = batch.num_rows // 2

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.ipc
 from pyarrow import flight
 
+from heddle.core.data_bytes import data_bytes
 from heddle.database.errors import QueryError
 from heddle.flightsql.access_log import Access
 from heddle.flightsql.actions import ACTIONS
@@ -115,7 +116,7 @@ class NativeFlight(flight.FlightServerBase):  # type: ignore[misc]
             with closing(self.service.batches(call.caller(), ticket)) as batches:  # type: ignore[type-var]
                 for batch in batches:
                     if isinstance(batch, pa.RecordBatch):
-                        call.size_bytes += batch.nbytes
+                        call.size_bytes += data_bytes(batch)
                     yield batch
 
     def _received(self, reader: Any, call: _Call) -> Iterator[pa.RecordBatch]:

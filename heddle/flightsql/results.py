@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
+from heddle.core.data_bytes import data_bytes
 from heddle.database.errors import QueryError
 from heddle.flightsql.columns import Columns, fitted_columns, plain_columns
 from heddle.flightsql.frames import (
@@ -146,7 +147,7 @@ class Result:
             if not given.num_rows:
                 continue
             batch = _converted(columns, given)
-            size_bytes = batch.nbytes
+            size_bytes = data_bytes(batch)
             if size_bytes >= MESSAGE_BYTES and not pending:
                 self._put_all(encode, batch)
                 continue

@@ -24,11 +24,11 @@ def without_absent(schema: pa.Schema, op: Step) -> pa.Schema:
 
 
 class Absent:
-    """The nulls of one step's stream. Most batches have as many rows as the one before, so the columns of
-    that one serve again."""
+    """The nulls of one step's stream: as many as its longest batch has rows, of which others take a part."""
 
     def __init__(self, op: Step) -> None:
         self._schema = _with_nulls(op) if op.absent and op.row is not None else None
+        self._nulls: dict[pa.DataType, pa.Array] = {}
         self._rows = -1
         self._columns: list[pa.Array] = []
         self._present: list[tuple[int, str]] = []
@@ -46,8 +46,11 @@ class Absent:
 
     def _lay_out(self, schema: pa.Schema, batch: pa.RecordBatch) -> None:
         named = frozenset(batch.schema.names)
-        nulls = {t: pa.nulls(batch.num_rows, t) for t in {f.type for f in schema if f.name not in named}}
-        self._rows = batch.num_rows
+        rows = batch.num_rows
+        if not self._nulls or rows > len(next(iter(self._nulls.values()))):
+            self._nulls = {t: pa.nulls(rows, t) for t in {f.type for f in schema if f.name not in named}}
+        nulls = {type_: array.slice(0, rows) for type_, array in self._nulls.items()}
+        self._rows = rows
         self._columns = [nulls.get(field.type) for field in schema]
         self._present = [(place, name) for place, name in enumerate(schema.names) if name in named]
 

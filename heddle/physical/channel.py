@@ -13,6 +13,7 @@ from typing import Final
 
 import pyarrow as pa
 
+from heddle.core.data_bytes import data_bytes
 from heddle.errors import Cancelled
 from heddle.physical.cancel import CancelToken
 
@@ -34,7 +35,8 @@ class Channel:
         bytes_max: int,
         batches_max: int = BATCHES_MAX,
     ) -> None:
-        self._batches: deque[pa.RecordBatch] = deque()
+        self._batches: deque[tuple[pa.RecordBatch, int]] = deque()
+        """With their sizes in bytes."""
         self._size_bytes = 0
         self._producers = producers
         self._batches_max = batches_max
@@ -47,12 +49,12 @@ class Channel:
 
     def put(self, batch: pa.RecordBatch) -> None:
         """Blocks while the channel is full. Raises `ChannelClosed` or `Cancelled`."""
-        size_bytes = batch.nbytes
+        size_bytes = data_bytes(batch)
         with self._condition:
             while self._full(size_bytes) and not self._closed and not self._cancel.cancelled:
                 self._condition.wait()
             self._check_open()
-            self._batches.append(batch)
+            self._batches.append((batch, size_bytes))
             self._size_bytes += size_bytes
             self._condition.notify_all()
 
@@ -76,8 +78,8 @@ class Channel:
                     if self.error is not None:
                         raise self.error
                     return
-                batch = self._batches.popleft()
-                self._size_bytes -= batch.nbytes
+                batch, size_bytes = self._batches.popleft()
+                self._size_bytes -= size_bytes
                 self._condition.notify_all()
             yield batch
 

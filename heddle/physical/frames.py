@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from heddle.core.data_bytes import data_bytes
 from heddle.core.record import record
 from heddle.physical.batches import empty_batch
 
@@ -63,9 +64,10 @@ class FrameStore:
         try:
             for batch in batches:
                 schema = schema or batch.schema
+                batch_bytes = data_bytes(batch)
                 rows += batch.num_rows
-                size_bytes += batch.nbytes
-                if file is None and not self._reserve(batch.nbytes):
+                size_bytes += batch_bytes
+                if file is None and not self._reserve(batch_bytes):
                     file = _FrameFile(self._next_path(), schema)
                     for earlier in kept:
                         file.write(earlier)
@@ -73,7 +75,7 @@ class FrameStore:
                     kept, kept_bytes = [], 0
                 if file is None:
                     kept.append(batch)
-                    kept_bytes += batch.nbytes
+                    kept_bytes += batch_bytes
                 else:
                     file.write(batch)
             assert schema is not None, "a stream gives at least one batch"

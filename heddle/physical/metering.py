@@ -10,6 +10,7 @@ from typing import Final
 
 import pyarrow as pa
 
+from heddle.core.data_bytes import data_bytes
 from heddle.logical.plan import Op, label_of
 from heddle.physical.batches import Batches
 from heddle.physical.environment import RunEnvironment
@@ -84,8 +85,7 @@ class Meter:
     def count(self, batch: pa.RecordBatch) -> None:
         self.rows += batch.num_rows
         self.batches += 1
-        # `nbytes` kills the process for a union without rows that was read from a stream (pyarrow 26).
-        self.size_bytes += batch.nbytes if batch.num_rows else 0
+        self.size_bytes += data_bytes(batch)
         now = self._env.clock.monotonic()
         if now - self._reported_at >= PROGRESS_INTERVAL_S:
             self._reported_at = now

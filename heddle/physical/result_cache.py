@@ -14,8 +14,9 @@ from typing import Final
 
 import pyarrow as pa
 
+from heddle.core.data_bytes import data_bytes
 from heddle.core.record import record
-from heddle.core.wire.payload import PayloadError, data_bytes, payload, read
+from heddle.core.wire.payload import PayloadError, payload, read
 from heddle.physical.batches import Batches
 from heddle.physical.frames import Frame
 

@@ -7,11 +7,12 @@ from typing import Final
 
 import pyarrow as pa
 
+from heddle.core.data_bytes import data_bytes
 from heddle.core.failure import StepError
 from heddle.core.wire import plugin_pb2 as wire
 from heddle.core.wire.columns import untouched, without_untouched
 from heddle.core.wire.lanes import LaneError
-from heddle.core.wire.payload import Payload, data_bytes, inline_payloads, payload, payloads, to_stream
+from heddle.core.wire.payload import Payload, inline_payloads, payload, payloads, to_stream
 from heddle.core.wire.segments import MappedSegments
 from heddle.sdk.plugin_lane import FRAME_SLACK_BYTES, PluginLane
 

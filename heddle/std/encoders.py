@@ -16,6 +16,7 @@ from pyarrow import ipc
 from heddle.core import kernels as pc
 from heddle.core.casting import plain_schema, plain_table
 from heddle.core.config import ConfigValue
+from heddle.core.data_bytes import data_bytes
 from heddle.core.json_text import float_texts, json_texts, to_json, value_texts
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ class ParquetEncoder:
     def write(self, batch: pa.RecordBatch) -> None:
         self._waiting.append(batch)
         self._rows += batch.num_rows
-        self._bytes += batch.nbytes
+        self._bytes += data_bytes(batch)
         if self._rows >= self._group_rows or self._bytes >= ROW_GROUP_BYTES_MAX:
             self._flush()
 

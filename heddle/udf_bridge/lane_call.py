@@ -15,12 +15,13 @@ from typing import Final, Protocol, TypeAlias
 
 import pyarrow as pa
 
+from heddle.core.data_bytes import data_bytes
 from heddle.core.failure import CONTRACT
 from heddle.core.step import RejectedRows, Turn
 from heddle.core.wire import columns
 from heddle.core.wire import plugin_pb2 as wire
 from heddle.core.wire.lanes import FRAME_BYTES_MAX, INLINE_BYTES_MAX, Lane, LaneError
-from heddle.core.wire.payload import Payload, PayloadError, data_bytes, payloads, read, to_stream
+from heddle.core.wire.payload import Payload, PayloadError, payloads, read, to_stream
 from heddle.core.wire.reports import decode_rejected, decode_report
 from heddle.udf_bridge.segments import OwnedSegment, SegmentPool
 from heddle.udf_bridge.transport import (

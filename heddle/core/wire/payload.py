@@ -13,6 +13,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.ipc
 
+from heddle.core.data_bytes import data_bytes
 from heddle.core.record import record
 
 END_OF_STREAM: Final = b"\xff\xff\xff\xff\0\0\0\0"
@@ -66,12 +67,6 @@ def to_stream(table: pa.Table) -> pa.Buffer:
         for batch in batches or [_no_rows(table.schema)]:
             writer.write_batch(batch)
     return sink.getvalue()
-
-
-def data_bytes(rows: pa.Table | pa.RecordBatch) -> int:
-    """The size of the values, without what is shared by slices. `nbytes` kills the process for a union
-    without rows that was read from a stream (pyarrow 26)."""
-    return rows.nbytes if rows.num_rows else 0
 
 
 def inline_payloads(whole: Payload, size_bytes_max: int) -> Iterator[Payload]:
