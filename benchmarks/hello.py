@@ -126,7 +126,8 @@ def first_row(command: Sequence[str], environ: Mapping[str, str] | None = None) 
 
 
 def _ensure_environment() -> None:
-    stamp, made_of = ENVIRONMENT / "made-of.txt", LOCK.read_text()
+    stamp = ENVIRONMENT / "made-of.txt"
+    made_of = LOCK.read_text() + (ROOT / "pyproject.toml").read_text()
     if stamp.exists() and stamp.read_text() == made_of:
         return
     print(f"making {ENVIRONMENT}", file=sys.stderr)

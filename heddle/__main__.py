@@ -1,5 +1,5 @@
 """`python -m heddle`."""
 
-from heddle.cli.main import main
+from heddle.cli.start import main
 
 main()

@@ -19,13 +19,14 @@ from typing import Generic, NoReturn, TypeVar
 
 import click
 
+from heddle.cli.start import INTERRUPTED
+
 T = TypeVar("T")
 
 CLEANUP_S = 0.8
 LAST_WORDS_S = 0.1
 SAME_SIGNAL_S = 0.2
 """The command `timeout` sends its signal twice, to the process and to its group."""
-INTERRUPTED = 130
 _WORK_ENDED = 0
 """No signal's number."""
 

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from heddle.cli.options import Colors, color_option
+from heddle.cli.start import INTERRUPTED
 
 if TYPE_CHECKING:
     from heddle.errors import UsageError
 
-INTERRUPTED = 130
 READER_GONE = 141
 
 _VERBS = {

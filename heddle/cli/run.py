@@ -194,7 +194,8 @@ def run(
 
 def _run(engine: Engine, program: TypedProgram, options: RunOptions, shown: Shown) -> int:
     """The exit code. A run in turns that ^C has ended did what it should, and still was interrupted."""
-    from heddle.cli.interrupt import INTERRUPTED, run_interruptibly
+    from heddle.cli.interrupt import run_interruptibly
+    from heddle.cli.start import INTERRUPTED
     from heddle.physical.cancel import CancelToken, EndSwitch
     from heddle.std.sinks import Streams
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from heddle.cli.interrupt import INTERRUPTED
 from heddle.cli.options import color_option, is_terminal, notice, project_options, uses_color
+from heddle.cli.start import INTERRUPTED
 from heddle.diagnostics import Source, Span
 from heddle.errors import HeddleError, ProgramError, UsageError
 
