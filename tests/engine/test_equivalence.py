@@ -1,7 +1,7 @@
 """For random programs over random data: optimizing, engines and the size of batches never change an answer.
 
 The steps declare as much or as little of what holds for them as Hypothesis likes. A program's outputs are
-compared, and what its handler was given. `pytest --hypothesis-profile nightly` tries many more.
+compared, and what its handler was given. `pytest --timeout 0 --hypothesis-profile nightly` tries many more.
 """
 
 from __future__ import annotations
