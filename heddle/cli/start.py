@@ -9,15 +9,16 @@ import sys
 from typing import Final, NoReturn
 
 INTERRUPTED: Final = 130
-VERBS: Final = ("run", "check", "serve", "sql")
+VERBS: Final = frozenset(("run", "check", "serve", "sql"))
 """Those that load the libraries, unless only their help is asked for."""
+HELP: Final = frozenset(("-h", "--help"))
 LIBRARIES: Final = (("pyarrow", "lib"), ("datafusion", "_internal"), ("prqlc", "prqlc"))
 """The packages, and the modules in them that are libraries."""
 
 
 def main() -> NoReturn:
     try:
-        if os.name == "posix" and sys.argv[1:2] and sys.argv[1] in VERBS and "--help" not in sys.argv:
+        if os.name == "posix" and VERBS.intersection(sys.argv[1:2]) and not HELP.intersection(sys.argv):
             load_libraries()
         from heddle.cli.main import main as call_verb
     except KeyboardInterrupt:

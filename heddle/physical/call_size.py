@@ -10,6 +10,7 @@ from typing import Final
 
 import pyarrow as pa
 
+from heddle.core.data_bytes import data_bytes
 from heddle.logical.plan import Step
 
 QUICK_CALL_S: Final = 0.004
@@ -39,7 +40,11 @@ class CallSize:
 
     def took(self, input: pa.Table, duration_s: float) -> None:
         """A call that was full, quick and small makes the next ones larger."""
-        if input.num_rows == self._rows and duration_s < QUICK_CALL_S and input.nbytes <= SMALL_CALL_BYTES:
+        if (
+            input.num_rows == self._rows
+            and duration_s < QUICK_CALL_S
+            and data_bytes(input) <= SMALL_CALL_BYTES
+        ):
             self._rows = min(2 * self._rows, self._rows_max)
 
 
@@ -57,5 +62,5 @@ class WriteSize:
         return self._rows
 
     def wrote(self, table: pa.Table) -> None:
-        row_bytes = max(1, table.nbytes // max(1, table.num_rows))
+        row_bytes = max(1, data_bytes(table) // max(1, table.num_rows))
         self._rows = max(self._rows_min, min(self._rows_max, WRITE_BYTES // row_bytes))

@@ -27,10 +27,9 @@ from heddle.physical.channel import Channel
 from heddle.physical.engine_errors import EngineError, engine_errors
 from heddle.physical.environment import ConfigResolver
 from heddle.physical.frames import Frame
-from heddle.physical.inputs import FileBinding
+from heddle.physical.inputs import FileBinding, values_table
 from heddle.physical.session import Binding, Session, StreamBinding
 from heddle.physical.tasks import cut
-from heddle.physical.values import values_table
 
 if TYPE_CHECKING:
     from heddle.physical.duck import DuckSession

@@ -1,9 +1,11 @@
-"""What a fragment reads: files, a frame, or batches of another stage."""
+"""What a fragment reads: files, a frame, a table written in the program, or batches of another stage."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TypeAlias
+
+import pyarrow as pa
 
 from heddle.core.config import ConfigValue
 from heddle.core.record import record
@@ -11,7 +13,6 @@ from heddle.logical.plan import Op, Scan, Values
 from heddle.physical.batches import Batches
 from heddle.physical.environment import RunEnvironment
 from heddle.physical.frames import Frame
-from heddle.physical.values import values_table
 
 
 @record(frozen=True, slots=True)
@@ -37,3 +38,12 @@ def read_leaf(op: Op, env: RunEnvironment) -> FileBinding | Frame:
             return Frame(table.schema, tuple(table.to_batches()), table.num_rows, table.nbytes, 0, None)
         case _:
             raise AssertionError(f"{op.path} is computed")
+
+
+def values_table(op: Values) -> pa.Table:
+    """Rows by column, typed by the operator's row; a missing cell is null."""
+    schema = op.row.arrow()
+    columns = [pa.array([row.get(field.name) for row in op.rows], type=field.type) for field in schema]
+    if not columns:
+        return pa.table({})
+    return pa.Table.from_arrays(columns, schema=schema)

@@ -21,6 +21,7 @@ from uuid import uuid4
 
 import pyarrow as pa
 
+from heddle.core.data_bytes import data_bytes
 from heddle.core.private_folder import private
 from heddle.core.record import record
 from heddle.physical.frames import Frame
@@ -159,4 +160,4 @@ def _frame(whole: pa.Buffer) -> Frame | None:
     reader = pa.ipc.open_file(pa.BufferReader(body))
     batches = tuple(reader.get_batch(i) for i in range(reader.num_record_batches))
     rows = sum(batch.num_rows for batch in batches)
-    return Frame(reader.schema, batches, rows, sum(batch.nbytes for batch in batches), 0, None)
+    return Frame(reader.schema, batches, rows, sum(map(data_bytes, batches)), 0, None)

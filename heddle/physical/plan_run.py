@@ -27,12 +27,11 @@ from heddle.physical.environment import RunEnvironment
 from heddle.physical.events import StageFinished
 from heddle.physical.failures import StageFailed, disk_error
 from heddle.physical.frames import Frame, FrameStore
-from heddle.physical.inputs import FragmentInput, read_leaf
+from heddle.physical.inputs import FragmentInput, read_leaf, values_table
 from heddle.physical.metering import Meter, Work
 from heddle.physical.task_queue import TaskQueue
 from heddle.physical.tasks import PhysicalPlan, Task
 from heddle.physical.traps import Traps
-from heddle.physical.values import values_table
 from heddle.std.sinks import Sink as OpenSink
 from heddle.std.sinks import SinkError, open_sink
 

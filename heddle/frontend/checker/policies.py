@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, Final, Literal, TypeAlias
 
-from heddle.core.durations import DURATION_HELP, UNITS_S, duration_s
 from heddle.core.record import record
 from heddle.core.signature import StepSignature
 from heddle.diagnostics import Span
@@ -219,12 +218,12 @@ def _attempts(value: ast.Value) -> int:
 
 
 def _duration(value: ast.Value) -> float:
-    if not isinstance(value, ast.StringValue):
-        raise _Invalid(DURATION_HELP)
-    return _seconds(value.value)
+    return _seconds(value.value if isinstance(value, ast.StringValue) else "")
 
 
 def _seconds(text: str) -> float:
+    from heddle.core.durations import DURATION_HELP, duration_s
+
     found = duration_s(text)
     if found is None:
         raise _Invalid(DURATION_HELP)
@@ -243,6 +242,8 @@ def _rate(value: ast.Value) -> float:
     found = re.fullmatch(_RATE, value.value.strip()) if isinstance(value, ast.StringValue) else None
     if found is None or float(found[1]) == 0:
         raise _Invalid('a rate is written like "100/s" or "30/m"')
+    from heddle.core.durations import UNITS_S
+
     return float(found[1]) / UNITS_S[found[2]]
 
 

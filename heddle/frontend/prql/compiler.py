@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Final
 
-from heddle.core.planning import TypePlanner, idle_planner
+from heddle.core.planning import idle_planner
 from heddle.core.types import OPEN_ROW, RowType
 from heddle.diagnostics import Diagnostic
 from heddle.frontend.prql.edited import unspelled
@@ -36,15 +36,11 @@ class QueryCompiler:
     def __init__(self) -> None:
         self._rows: dict[str, RowType] = {}
         self._orders: dict[str, tuple[tuple[str, bool], ...]] = {}
-        self._planner: TypePlanner | None = None
-        """While it compiles."""
 
     def declare(self, key: str, row: RowType) -> None:
         """A relation that is no query: a step's output, a table of the program, an error frame."""
         self._rows[key] = row
         self._orders.pop(key, None)
-        if self._planner is not None:
-            self._planner.forget(key)
 
     def compile(self, requests: Sequence[QueryRequest]) -> dict[str, QueryResult]:
         """Results by key. A request may read declared relations and the requests before it."""
@@ -54,13 +50,12 @@ class QueryCompiler:
     def _compile(self, requests: Sequence[QueryRequest]) -> dict[str, QueryResult]:
         results: dict[str, QueryResult] = {}
         preparation = Preparation(self._columns_of, self._prefix_columns)
-        with idle_planner() as self._planner:
-            finisher = Finisher(self._rows, self._orders, self._planner)
+        with idle_planner() as planner:
+            finisher = Finisher(self._rows, self._orders, planner)
             run = _Run(self, preparation, finisher, results)
             for number, request in enumerate(requests, start=2):
                 run.add(request, number)
             run.flush()
-        self._planner = None
         return {request.key: results[request.key] for request in requests}
 
     def settle(self, key: str, result: QueryResult) -> None:
